@@ -1,0 +1,22 @@
+"""RecLab: how a pretrained language model reads what a person wants and turns it into recommendations.
+
+Modules import only downward:
+
+    level 3   recommend                     one sentence in, explained recommendations out
+    level 2   intent   rank                 what does this person want?   which items, in what order?
+    level 1   encoder  (bert)               text in, unit vectors out; TensorFlow is loaded here
+    level 0   data   fetch   text   doctor  no TensorFlow
+
+`python -m reclab recommend "I want to learn jazz piano"` walks the whole way.
+"""
+
+import os
+
+__version__ = "0.1.0"
+
+# Read by libraries while they are first imported; what the user has set stands.
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault(
+    "TF_CPP_MIN_LOG_LEVEL", "3"
+)  # what goes wrong reaches Python as an exception; the rest is chatter
+os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # that PyTorch is missing; it is not needed

