@@ -1,0 +1,208 @@
+"""Execute the notebooks.
+
+`run.py course` writes the executed notebooks as pages to build/course/, with an index that has their minutes and peak memory. What has
+run well and has not changed since is not run again. `run.py refresh` stores the outputs in the notebooks themselves.
+Names such as `00_tour` limit either to some notebooks. Every notebook is run, also after one has failed; then the failures are listed.
+"""
+
+import argparse
+import dataclasses
+import hashlib
+import html
+import json
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+
+import nbformat
+import psutil
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbconvert import HTMLExporter
+from tqdm import tqdm
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+COURSE = ROOT / "build" / "course"
+TIMEOUT = 300  # seconds a cell
+
+
+@dataclasses.dataclass
+class Run:
+    """How the execution of one notebook went."""
+
+    name: str
+    key: str
+    seconds: float
+    peak_mb: int
+    failure: str | None
+
+    def line(self):
+        return f"{self.seconds / 60:.1f} min, {self.peak_mb} MB"
+
+
+class Watch(threading.Thread):
+    """Notes the most memory that a process and its children have held, five times a second."""
+
+    def __init__(self, pid):
+        super().__init__(daemon=True)
+        self.process, self.peak, self.over = psutil.Process(pid), 0, threading.Event()
+
+    def run(self):
+        while not self.over.wait(0.2):
+            try:
+                family = [self.process, *self.process.children(recursive=True)]
+                self.peak = max(self.peak, sum(member.memory_info().rss for member in family))
+            except psutil.NoSuchProcess:
+                continue
+
+
+def execute(path, key):
+    """Run the notebook at `path` in a fresh kernel: the executed notebook and its `Run`."""
+    notebook = nbformat.read(path, as_version=4)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    client = NotebookClient(notebook, timeout=TIMEOUT, kernel_name="python3", resources={"metadata": {"path": HERE}})
+    failure, start, peak = None, time.monotonic(), 0
+    with (
+        tqdm(
+            cells,
+            desc=path.stem,
+            unit="cell",
+            bar_format="{desc:16} {bar:24} cell {n}/{total} {elapsed}",
+            file=sys.stderr,
+        ) as bar,
+        client.setup_kernel(),
+    ):
+        watch = Watch(client.km.provisioner.pid)
+        watch.start()
+        for number, cell in enumerate(cells, start=1):
+            try:
+                client.execute_cell(cell, notebook.cells.index(cell))
+            except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+                failure = _failure(number, cell, error)
+                break
+            bar.update()
+        watch.over.set()
+        peak = watch.peak
+    return notebook, Run(path.stem, key, round(time.monotonic() - start, 1), round(peak / 1e6), failure)
+
+
+def _failure(number, cell, error):
+    first = next((line for line in cell.source.splitlines() if line.strip()), "")
+    reason = f"{error.ename}: {error.evalue}" if isinstance(error, CellExecutionError) else str(error).splitlines()[0]
+    return f"code cell {number} ({first[:60]}): {reason}"
+
+
+def fingerprint(path):
+    """Changes whenever the notebook's own cells, the package, its data or the pinned packages do."""
+    digest = hashlib.sha256(sys.version.encode())
+    for cell in nbformat.read(path, as_version=4).cells:
+        digest.update(f"{cell.cell_type}{cell.source}".encode())
+    used = [ROOT / "requirements.lock", *sorted((ROOT / "reclab").glob("*.py")), *sorted((ROOT / "data").rglob("*"))]
+    for file in used:
+        if file.is_file():
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def write(path, text):
+    """Write beside the place and rename, so that a killed run leaves the old file or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside.write_text(text, encoding="utf-8")
+    aside.replace(path)
+
+
+def course(paths):
+    runs = []
+    for path in paths:
+        page, record, key = COURSE / f"{path.stem}.html", COURSE / f"{path.stem}.json", fingerprint(path)
+        run = _earlier(record, key) if page.is_file() else None
+        if run is None:
+            notebook, run = execute(path, key)
+            write(page, HTMLExporter().from_notebook_node(notebook)[0])
+            write(record, json.dumps(dataclasses.asdict(run)))
+            tqdm.write(f"{run.name}: {run.failure or run.line()}", file=sys.stderr)
+        else:
+            print(f"{run.name}: unchanged since it last ran ({run.line()})", file=sys.stderr)
+        runs.append(run)
+    write(COURSE / "index.html", index(runs))
+    print(f"The course is at {COURSE.relative_to(ROOT) / 'index.html'}", file=sys.stderr)
+    return runs
+
+
+def _earlier(record, key):
+    try:
+        run = Run(**json.loads(record.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+    return run if run.key == key and not run.failure else None
+
+
+def refresh(paths):
+    runs = []
+    for path in paths:
+        notebook, run = execute(path, key="")
+        runs.append(run)
+        if run.failure is None:
+            notebook.metadata = {
+                "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+                "language_info": {"name": "python"},
+            }
+            for cell in notebook.cells:
+                cell.metadata.pop("execution", None)  # times of day
+            write(path, nbformat.writes(notebook) + "\n")
+        tqdm.write(f"{run.name}: {run.failure or 'stored, ' + run.line()}", file=sys.stderr)
+    return runs
+
+
+def title(name):
+    """The first heading of a notebook."""
+    notebook = nbformat.read(HERE / f"{name}.ipynb", as_version=4)
+    return next(cell.source.splitlines()[0].lstrip("# ") for cell in notebook.cells if cell.cell_type == "markdown")
+
+
+def index(runs):
+    rows = "\n".join(
+        f'<tr><td><a href="{run.name}.html">{html.escape(title(run.name))}</a></td><td>{run.seconds / 60:.1f}</td>'
+        f"<td>{run.peak_mb}</td><td>{html.escape(run.failure or 'ran well')}</td></tr>"
+        for run in runs
+    )
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>RecLab</title>
+<style>
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 56rem; margin: 3rem auto; padding: 0 1rem; color: #222; }}
+table {{ border-collapse: collapse; width: 100%; }}
+th, td {{ text-align: left; padding: .4rem .8rem .4rem 0; border-bottom: 1px solid #ddd; vertical-align: top; }}
+td:nth-child(2), td:nth-child(3) {{ font-variant-numeric: tabular-nums; }}
+</style></head><body>
+<h1>RecLab</h1>
+<p>How a pretrained language model reads what a person wants, and turns it into recommendations.</p>
+<table><tr><th>Notebook</th><th>Minutes</th><th>Peak memory, MB</th><th>Last run</th></tr>
+{rows}
+</table>
+</body></html>
+"""
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["course", "refresh"])
+    parser.add_argument("names", nargs="*", help="notebooks, such as 00_tour; all if none is named")
+    args = parser.parse_args()
+    there = {path.stem: path for path in sorted(HERE.glob("[0-9]*.ipynb"))}
+    if unknown := [name for name in args.names if name not in there]:
+        parser.error(f"no notebook {unknown[0]}; there are {', '.join(there)}")
+    paths = [there[name] for name in args.names or there]
+    runs = course(paths) if args.what == "course" else refresh(paths)
+    if failed := [run for run in runs if run.failure]:
+        print(f"\n{len(failed)} of {len(runs)} notebooks failed:", file=sys.stderr)
+        for run in failed:
+            print(f"  {run.name}, {run.failure}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
