@@ -1,7 +1,8 @@
 """Make the environment `.venv` from requirements.lock, once; make it anew when the requirements change.
 
 Runs on any Python 3, so that an unsupported one is told so, and needs nothing but the standard library.
-`--exactly` asks for an environment of the very Python that runs this; without it, an existing one of a supported Python will do.
+`--exactly` asks for an environment of the very Python that runs this; without it, an existing one of another
+supported Python will do.
 """
 
 import hashlib

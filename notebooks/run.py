@@ -1,8 +1,9 @@
 """Execute the notebooks.
 
-`run.py course` writes the executed notebooks as pages to build/course/, with an index that has their minutes and peak memory. What has
-run well and has not changed since is not run again. `run.py refresh` stores the outputs in the notebooks themselves.
-Names such as `00_tour` limit either to some notebooks. Every notebook is run, also after one has failed; then the failures are listed.
+`run.py course` writes the executed notebooks as pages to build/course/, with an index that has their minutes and peak
+memory; what has run well and has not changed since is not run again. `run.py refresh` stores the outputs in the
+notebooks themselves. Names such as `00_tour` limit either to some notebooks. A failure does not stop the others; the
+failures are listed at the end.
 """
 
 import argparse

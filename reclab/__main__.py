@@ -48,7 +48,7 @@ def recommend(
         chosen = data.load(dataset.value)
         if k > len(chosen.items):
             raise typer.BadParameter(f"{dataset.value} has {len(chosen.items)} items, got {k}.", param_hint="-k")
-        intents = dict(data.load("world").intents[["intent", "description_en"]].values)
+        intents = data.load("world").descriptions
         answers = Recommender(encoder.load("minilm"), chosen, intents, progress=sys.stderr.isatty())(sentences, k)
     except (fetch.FetchError, OSError) as error:
         typer.echo(f"Error: {error}", err=True)

@@ -1,7 +1,7 @@
 """BERT as a Keras model, read from published weights.
 
-The network is the encoder of Devlin et al., "BERT: Pre-training of Deep Bidirectional Transformers" (arXiv:1810.04805), with the
-exact GELU. `Bert(config)` builds it, `load(folder)` fills it from a Hugging Face checkpoint (`config.json`, `model.safetensors`).
+The network is the encoder of Devlin et al., "BERT: Pre-training of Deep Bidirectional Transformers" (arXiv:1810.04805),
+with the exact GELU. `Bert(config)` builds it; `load(folder)` fills it from a Hugging Face checkpoint.
 """
 
 import dataclasses
@@ -57,20 +57,41 @@ class Config:
         return cls(**{f.name: stored[f.name] for f in fields if f.name in stored})
 
 
-# --- layers: b texts, l tokens, d hidden size, h heads, e = d / h ------------------------------------------------------
+# --- layers: b texts, l tokens, d hidden size, h heads, e = d / h ----------------------------------------------------
 
 
-class Embeddings(layers.Layer):
-    """Add the vectors of word, position and segment, then normalise: ids (b, l) -> (b, l, d)."""
+class _Part(layers.Layer):
+    """Makes the elementary layers of one BERT, all of its own precision and initialised alike."""
 
     def __init__(self, config: Config, **kwargs):
         super().__init__(**kwargs)
-        make = _Parts(config, self.dtype_policy)
-        self.word = make.embedding(config.vocab_size, "word")
-        self.position = make.embedding(config.max_position_embeddings, "position")
-        self.token_type = make.embedding(config.type_vocab_size, "token_type")
-        self.norm = make.norm("norm")
-        self.dropout = make.dropout(config.hidden_dropout_prob)
+        spread = config.initializer_range
+        self.config = config
+        self.initializer = keras.initializers.TruncatedNormal(stddev=spread) if spread else "zeros"
+
+    def dense(self, units, name, activation=None):
+        return layers.Dense(units, activation, True, self.initializer, dtype=self.dtype_policy, name=name)
+
+    def embedding(self, rows, name):
+        return layers.Embedding(rows, self.config.hidden_size, self.initializer, dtype=self.dtype_policy, name=name)
+
+    def norm(self, name):
+        return layers.LayerNormalization(epsilon=self.config.layer_norm_eps, dtype=self.dtype_policy, name=name)
+
+    def dropout_of(self, rate):
+        return layers.Dropout(rate, dtype=self.dtype_policy)
+
+
+class Embeddings(_Part):
+    """Add the vectors of word, position and segment, then normalise: ids (b, l) -> (b, l, d)."""
+
+    def __init__(self, config: Config, **kwargs):
+        super().__init__(config, **kwargs)
+        self.word = self.embedding(config.vocab_size, "word")
+        self.position = self.embedding(config.max_position_embeddings, "position")
+        self.token_type = self.embedding(config.type_vocab_size, "token_type")
+        self.norm = self.norm("norm")
+        self.dropout = self.dropout_of(config.hidden_dropout_prob)
 
     def call(self, input_ids, token_type_ids, training=False):
         positions = ops.arange(ops.shape(input_ids)[1])
@@ -78,18 +99,17 @@ class Embeddings(layers.Layer):
         return self.dropout(self.norm(total), training=training)
 
 
-class SelfAttention(layers.Layer):
+class SelfAttention(_Part):
     """Let every token gather from its whole text, softmax(q kᵀ / √e) v in each head: (b·l, d) -> (b·l, d)."""
 
     def __init__(self, config: Config, **kwargs):
-        super().__init__(**kwargs)
-        make = _Parts(config, self.dtype_policy)
+        super().__init__(config, **kwargs)
         self.heads = config.num_attention_heads
-        self.query = make.dense(config.hidden_size, "query")
-        self.key = make.dense(config.hidden_size, "key")
-        self.value = make.dense(config.hidden_size, "value")
-        self.output_dense = make.dense(config.hidden_size, "output")
-        self.dropout = make.dropout(config.attention_probs_dropout_prob)
+        self.query = self.dense(config.hidden_size, "query")
+        self.key = self.dense(config.hidden_size, "key")
+        self.value = self.dense(config.hidden_size, "value")
+        self.output_dense = self.dense(config.hidden_size, "output")
+        self.dropout = self.dropout_of(config.attention_probs_dropout_prob)
 
     def call(self, x, attention_mask, training=False):
         b, l = ops.shape(attention_mask)  # noqa: E741
@@ -106,18 +126,17 @@ class SelfAttention(layers.Layer):
         return self.output_dense(ops.reshape(gathered, ops.shape(x)))
 
 
-class Block(layers.Layer):
-    """Attention, then a two-layer network on each token, each added to its input and normalised: (b, l, d) -> (b, l, d)."""
+class Block(_Part):
+    """Attention, then two dense layers on each token, each added to its input and normalised: (b, l, d) -> same."""
 
     def __init__(self, config: Config, **kwargs):
-        super().__init__(**kwargs)
-        make = _Parts(config, self.dtype_policy)
+        super().__init__(config, **kwargs)
         self.attention = SelfAttention(config, name="attention", dtype=self.dtype_policy)
-        self.attention_norm = make.norm("attention_norm")
-        self.intermediate = make.dense(config.intermediate_size, "intermediate")
-        self.output_dense = make.dense(config.hidden_size, "output")
-        self.output_norm = make.norm("output_norm")
-        self.dropout = make.dropout(config.hidden_dropout_prob)
+        self.attention_norm = self.norm("attention_norm")
+        self.intermediate = self.dense(config.intermediate_size, "intermediate")
+        self.output_dense = self.dense(config.hidden_size, "output")
+        self.output_norm = self.norm("output_norm")
+        self.dropout = self.dropout_of(config.hidden_dropout_prob)
 
     def call(self, x, attention_mask, training=False):
         shape = ops.shape(x)
@@ -130,38 +149,15 @@ class Block(layers.Layer):
         return ops.reshape(x, shape)
 
 
-class _Parts:
-    """Makes the elementary layers of one BERT, all of one precision and initialised alike."""
-
-    def __init__(self, config, dtype):
-        self.config, self.dtype = config, dtype
-
-    def initializer(self):
-        spread = self.config.initializer_range
-        return keras.initializers.TruncatedNormal(stddev=spread) if spread else "zeros"
-
-    def dense(self, units, name, activation=None):
-        return layers.Dense(units, activation, kernel_initializer=self.initializer(), dtype=self.dtype, name=name)
-
-    def embedding(self, rows, name):
-        return layers.Embedding(rows, self.config.hidden_size, self.initializer(), dtype=self.dtype, name=name)
-
-    def norm(self, name):
-        return layers.LayerNormalization(epsilon=self.config.layer_norm_eps, dtype=self.dtype, name=name)
-
-    def dropout(self, rate):
-        return layers.Dropout(rate, dtype=self.dtype)
-
-
 # --- model -----------------------------------------------------------------------------------------------------------
 
 
 class Bert(keras.Model):
     """The whole encoder, from token ids to one vector a token.
 
-    Call it with a dict of int arrays (b, l): `input_ids`, `attention_mask` (1 for tokens, 0 for padding) and `token_type_ids`.
-    It returns a dict: `sequence_output` (b, l, d) and, with a pooler, `pooled_output` (b, d), the first token's vector
-    through one more tanh layer. `enable_lora(rank)` freezes it and adds small trainable matrices.
+    Call it with a dict of int arrays (b, l): `input_ids`, `attention_mask` (1 for tokens, 0 for padding) and
+    `token_type_ids`. It returns a dict: `sequence_output` (b, l, d) and, with a pooler, `pooled_output` (b, d), the
+    first token's vector through one more tanh layer.
 
     >>> config = Config(vocab_size=50, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
     >>> ids = np.array([[2, 7, 3]])
@@ -180,7 +176,7 @@ class Bert(keras.Model):
             x = block(x, inputs["attention_mask"])
         outputs = {"sequence_output": x}
         if pooler:
-            pool = _Parts(config, dtype).dense(config.hidden_size, "pooler", activation="tanh")
+            pool = _Part(config, dtype=dtype).dense(config.hidden_size, "pooler", activation="tanh")
             outputs["pooled_output"] = pool(x[:, 0])
         super().__init__(inputs, outputs, name=name)
         self.config = config
@@ -210,7 +206,7 @@ class Bert(keras.Model):
         return found
 
     def tensors(self) -> dict[str, keras.KerasTensor]:
-        """The weights under their checkpoint names, as the layers use them (LoRA's product added); Dense is (in, out)."""
+        """The weights as the layers use them (LoRA's product added), under their checkpoint names."""
         return {
             f"{name}.{kind}": getattr(layer, attribute)
             for name, layer in self.modules().items()
@@ -218,7 +214,7 @@ class Bert(keras.Model):
         }
 
     def enable_lora(self, rank: int = 4, *, parts: tuple[str, ...] = ("query", "value")) -> None:
-        """Freeze the network and add trainable low-rank updates to the named Dense layers (Hu et al., arXiv:2106.09685).
+        """Freeze the network and add trainable low-rank updates to some Dense layers (Hu et al., arXiv:2106.09685).
 
         Raises:
             ValueError: `rank` is below 1, or a part is not the last word of a Dense layer's name.
@@ -248,63 +244,51 @@ _ATTRIBUTES = {
 def load(folder: str | Path) -> Bert:
     """Build the BERT that `folder/config.json` describes and fill it from `folder/model.safetensors`.
 
-    The tensors may carry any prefix (`bert.`), the old names `gamma` and `beta`, and heads for other tasks, which are left out;
-    a pooler is built if its weights are there.
+    The tensors may carry a prefix (`bert.`), the old names `gamma` and `beta`, and heads for other tasks, which are
+    left out; a pooler is built if its weights are there.
 
     Raises:
         FileNotFoundError: one of the two files is not there.
-        ValueError: the file cannot be read, or a tensor is missing, unknown or of another shape; the message names it.
+        ValueError: a file cannot be read, or a tensor is missing, unknown or of another shape; the message names it.
     """
-    folder = Path(folder)
-    for name in ("config.json", "model.safetensors"):
-        if not (folder / name).is_file():
-            raise FileNotFoundError(
-                f"{folder / name} is missing: a BERT checkpoint has config.json and model.safetensors."
-            )
-    path = folder / "model.safetensors"
+    config, path = Path(folder, "config.json"), Path(folder, "model.safetensors")
+    for needed in (config, path):
+        if not needed.is_file():
+            raise FileNotFoundError(f"{needed} is missing: a BERT checkpoint has config.json and model.safetensors.")
     try:
         with safe_open(path, "np") as file:
-            return _fill(Config.read(folder / "config.json"), file, path)
+            return _fill(Config.read(config), file, path)
     except SafetensorError as error:
         raise ValueError(f"{path} cannot be read as safetensors ({error}); download or copy it again.") from error
 
 
 def _fill(config, file, path):
-    anchor = "embeddings.word_embeddings.weight"
-    prefix = next((key.removesuffix(anchor) for key in file.keys() if key.endswith(anchor)), "")
-    stored = {}
-    for key in file.keys():
-        name = (
-            key.removeprefix(prefix)
-            .replace("LayerNorm.gamma", "LayerNorm.weight")
-            .replace("LayerNorm.beta", "LayerNorm.bias")
-        )
-        if key.startswith(prefix) and name.startswith(("embeddings.", "encoder.", "pooler.")):
-            stored[name] = key
-    stored.pop("embeddings.position_ids", None)  # a constant that old checkpoints carry
-
+    stored = _names(file.keys())
     blank = dataclasses.replace(config, initializer_range=0.0)  # random numbers would take longer than the weights
     model = Bert(blank, pooler="pooler.dense.weight" in stored)
     model.config = config
     wanted = model.tensors()
     if missing := sorted(wanted.keys() - stored.keys()):
-        raise ValueError(f"{path}: tensor {prefix}{missing[0]} is missing{_and_more(missing)}.")
+        raise ValueError(f"{path}: {len(missing)} tensors are missing, the first is {missing[0]}.")
     if unknown := sorted(stored.keys() - wanted.keys()):
         raise ValueError(
-            f"{path}: tensor {stored[unknown[0]]} is not part of the network in config.json{_and_more(unknown)}."
+            f"{path}: {len(unknown)} tensors do not belong to config.json's network, such as {unknown[0]}."
         )
+    dense = {f"{name}.weight" for name, layer in model.modules().items() if isinstance(layer, layers.Dense)}
     for name, variable in wanted.items():
         value = file.get_tensor(stored[name]).astype(np.float32)
-        transposed = name.endswith("weight") and "embeddings." not in name and "LayerNorm" not in name
-        value = value.T if transposed else value  # PyTorch keeps Dense kernels as (out, in)
-        if value.shape != tuple(variable.shape):
-            shape = variable.shape[::-1] if transposed else variable.shape
-            raise ValueError(
-                f"{path}: tensor {stored[name]} must have the shape {tuple(shape)}, got {value.T.shape if transposed else value.shape}."
-            )
-        variable.assign(value)
+        shape = tuple(variable.shape[::-1] if name in dense else variable.shape)  # PyTorch's kernels are (out, in)
+        if value.shape != shape:
+            raise ValueError(f"{path}: tensor {stored[name]} must have the shape {shape}, got {value.shape}.")
+        variable.assign(value.T if name in dense else value)
     return model
 
 
-def _and_more(names):
-    return f" (and {len(names) - 1} more)" if len(names) > 1 else ""
+def _names(keys):
+    """The tensors of the encoder, by their plain names: without prefix, with weight and bias for gamma and beta."""
+    anchor = "embeddings.word_embeddings.weight"
+    prefix = next((key.removesuffix(anchor) for key in keys if key.endswith(anchor)), "")
+    plain = {key.removeprefix(prefix).replace(".gamma", ".weight").replace(".beta", ".bias"): key for key in keys}
+    constant = "embeddings.position_ids"  # 0, 1, 2, ... in old checkpoints
+    parts = ("embeddings.", "encoder.", "pooler.")
+    return {name: key for name, key in plain.items() if name.startswith(parts) and name != constant}

@@ -1,7 +1,7 @@
 """Load the RecLab world or a public dataset as tidy tables.
 
-`load("world")` gives the world that is written for this course, `load("ml-latest-small")` the small MovieLens set, `load(folder)` a
-world of the same form that a teacher brings. Every table is checked where it enters.
+`load("world")` gives the world that is written for this course, `load("ml-latest-small")` the small MovieLens set,
+`load(folder)` a world of the same form that a teacher brings. Every table is checked where it enters.
 """
 
 import dataclasses
@@ -36,8 +36,8 @@ class World:
     """The RecLab world, bilingual.
 
     Attributes:
-        items: item, scene, intent, title_en, title_zh, description_en, description_zh, brand, category, price (US dollars), released,
-            image and sound (files, or missing), sorted as written.
+        items: item, scene, intent, title_en, title_zh, description_en, description_zh, brand, category, price (US
+            dollars), released (a day), image and sound (files, or missing).
         themes: item, theme, weight; what people like about an item, hidden from models. An item's weights add up to 1.
         intents: intent, name_zh, description_en, description_zh.
     """
@@ -63,6 +63,11 @@ class World:
             case "zh":
                 return (items["title_zh"] + "。" + items["description_zh"]).tolist()
         raise ValueError(f'language must be "en" or "zh", got {language!r}.')
+
+    @property
+    def descriptions(self) -> dict[str, str]:
+        """What each intent means, in an English sentence."""
+        return dict(zip(self.intents["intent"], self.intents["description_en"], strict=True))
 
     def __repr__(self):
         return f"World({len(self.items)} items, {self.themes['theme'].nunique()} themes, {len(self.intents)} intents)"
@@ -99,7 +104,7 @@ def load(name: str | Path = "world") -> World | MovieLens:
     """Load a dataset by name, or a world from a folder of CSV files.
 
     Raises:
-        ValueError: the name is unknown, or a table breaks a rule; the message names the file, the rule and the first bad rows.
+        ValueError: the name is unknown, or a table breaks a rule; the message names both and shows rows.
         FileNotFoundError: a table is missing.
         fetch.FetchError: a public dataset could not be downloaded.
 
@@ -156,7 +161,7 @@ def read_table(
 
 
 def refuse(path: Path, table: pd.DataFrame, bad: pd.Series, rule: str) -> None:
-    """Raise a ValueError that names the rule, counts the rows where `bad` holds and shows the first three; else do nothing."""
+    """Raise a ValueError that names the rule, counts the `bad` rows and shows the first three; if none is bad, pass."""
     if count := int(bad.sum()):
         shown = table[bad].head(3).to_string(index=False, max_colwidth=30)
         raise ValueError(f"{path}: {rule}; {count} of {len(table)} rows do not keep to it. The first:\n{shown}")
@@ -234,5 +239,5 @@ def _movielens(folder):
 
 
 def _plain_title(title):
-    """ "Matrix, The (1999)" is filed under M; people say "The Matrix (1999)"."""
+    """Undo the filing order: `Matrix, The (1999)` becomes `The Matrix (1999)`."""
     return re.sub(r"^(.*), (The|A|An)( \(.*)$", r"\2 \1\3", title)

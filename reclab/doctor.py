@@ -19,7 +19,7 @@ PINS = Path(__file__).parents[1] / "requirements.txt"  # there in a clone, not i
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """One line of the report: `state` is "good", "note" (works, but differs) or "bad" (will not work); `advice` says what to do."""
+    """One line of the report; `state` is "good", "note" (works, but differs) or "bad" (will not work)."""
 
     subject: str
     state: str
@@ -52,7 +52,7 @@ def _python():
 
 
 def requirements() -> list[Requirement]:
-    """What the packages are held against: the pins of `requirements.txt` in a clone, else the ranges of the installed package."""
+    """What the packages are held against: in a clone the pins, else the ranges of the installed package."""
     if PINS.is_file():
         lines = [line.split("#")[0].strip() for line in PINS.read_text(encoding="utf-8").splitlines()]
     else:

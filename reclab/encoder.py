@@ -18,9 +18,9 @@ def load(name: str = "minilm") -> "Encoder":
     """Load a text encoder.
 
     Args:
-        name: "minilm" (sentence-transformers/all-MiniLM-L6-v2, the course's default), "bert-base", "bert-chinese", a local folder with
-            a BERT checkpoint, the id of a BERT on the Hugging Face hub ("organisation/name"), or "tfhub:" before a TF-Hub handle
-            or a SavedModel folder.
+        name: "minilm" (sentence-transformers/all-MiniLM-L6-v2, the course's default), "bert-base", "bert-chinese", a
+            folder with a BERT checkpoint, the id of a BERT on the Hugging Face hub ("organisation/name"), or "tfhub:"
+            before a TF-Hub handle or a SavedModel folder.
 
     Raises:
         ValueError: the name is none of these, or what it names is not a BERT.
@@ -40,8 +40,8 @@ def load(name: str = "minilm") -> "Encoder":
     if name in fetch.HUB_NAMES or name.count("/") == 1:
         return BertEncoder(fetch.hub(name), name=name)
     raise ValueError(
-        f'name must be "minilm", {", ".join(map(repr, fetch.HUB_NAMES))}, a folder, a hub id "organisation/name" or "tfhub:...", '
-        f"got {name!r}."
+        f"name must be 'minilm', {', '.join(map(repr, fetch.HUB_NAMES))}, a folder, a hub id 'organisation/name' or "
+        f"'tfhub:...', got {name!r}."
     )
 
 
@@ -57,10 +57,10 @@ class Encoder:
         """Vectors of unit length, one a text, in the order of the texts: (n, dim) float32.
 
         Args:
-            texts: any strings, the empty one included; what exceeds the model's limit (256 tokens for "minilm") is not read.
+            texts: any strings, the empty one too; what exceeds the model's limit (256 tokens for "minilm") is not read.
             batch_size: how many texts of 32 tokens are computed at once; longer ones travel in smaller batches.
-            precision: "float32" gives the same numbers on every machine; "bfloat16" is faster where the processor has it, and
-                differs in the third digit.
+            precision: "float32" gives the same numbers on every machine; "bfloat16" is faster where the processor has
+                it, and differs in the third digit.
             progress: show a bar.
 
         Raises:
@@ -90,7 +90,7 @@ class Encoder:
 
 
 class BertEncoder(Encoder):
-    """A BERT checkpoint in the Hugging Face layout, pooled as its `modules.json` says (by the mean if it says nothing)."""
+    """A BERT checkpoint in the Hugging Face layout, pooled as its `modules.json` says, by default the mean."""
 
     def __init__(self, folder: str | Path, *, name: str | None = None):
         from transformers import AutoTokenizer

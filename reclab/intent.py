@@ -10,9 +10,9 @@ from reclab.encoder import Encoder
 class ZeroShotClassifier:
     """Name the intent whose description is nearest, with no example of any intent.
 
-    The probability of intent i is the softmax over `scale * cos(text, description_i)`. The default scale is the one that the
-    default encoder was trained with: its loss made exactly this softmax high for the true pair (Reimers and Gurevych 2019,
-    arXiv:1908.10084; scale 20 in the model card).
+    The probability of intent i is the softmax over `scale * cos(text, description_i)`. The default encoder was trained
+    to make exactly this softmax, with scale 20, high for the true pair (see its model card, sentence-transformers/
+    all-MiniLM-L6-v2; the loss is that of Henderson et al., arXiv:1705.00652).
 
     Args:
         enc: any encoder.
@@ -20,7 +20,8 @@ class ZeroShotClassifier:
         scale: above 0; higher is surer.
 
     >>> from reclab import encoder
-    >>> clf = ZeroShotClassifier(encoder.load(), {"food": "Cooking and eating.", "music": "Listening to songs and concerts."})
+    >>> meanings = {"food": "Cooking and eating.", "music": "Listening to songs and concerts."}
+    >>> clf = ZeroShotClassifier(encoder.load(), meanings)
     >>> clf.predict(["a saxophone solo", "how long to boil an egg"]).tolist()
     ['music', 'food']
     """

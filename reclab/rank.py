@@ -14,8 +14,9 @@ UNIT = 1e-6  # vectors whose lengths are this close to 1 are taken as they are
 def top_k(queries: np.ndarray, items: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Exact cosine search: for each query the `k` nearest items, best first.
 
-    `scores[i, j] = cos(queries[i], items[indices[i, j]])`. Products are summed in float64 and rounded to float32, so that equal items
-    have equal scores; of equal scores the lower index comes first. A vector of zeros has cosine 0 with everything.
+    `scores[i, j] = cos(queries[i], items[indices[i, j]])`. Products are summed in float64 and rounded to float32, so
+    that equal items have equal scores; of equal scores the lower index comes first. A vector of zeros has cosine 0 with
+    everything.
 
     Args:
         queries: (n, dim), real numbers.
@@ -74,7 +75,7 @@ class _Unit:
 
 
 def _search(queries, items, k):
-    """Find candidates by float32 products, sum those again in float64, and all items for a query where rounding may matter."""
+    """Candidates by float32 products, summed again in float64; all items for a query where rounding may matter."""
     kept = min(k + SPARE, len(items))
     candidates, floor = _candidates(tf.constant(queries), items, kept)
     candidates.sort(axis=1)
@@ -90,7 +91,7 @@ def _search(queries, items, k):
 
 
 def _candidates(queries, items, kept):
-    """For each query the `kept` items of the highest float32 product, (n, kept), and the lowest of these products, (n,)."""
+    """For each query the `kept` items of highest float32 product, (n, kept), and the lowest of these products, (n,)."""
     first = max(ITEMS, kept)
     values, indices = (found.numpy() for found in tf.math.top_k(_products(queries, items[:first]), kept))
     indices, passed, waiting = indices.astype(np.int64), [], 0

@@ -13,7 +13,7 @@ from reclab.intent import ZeroShotClassifier
 
 @dataclasses.dataclass(frozen=True)
 class Item:
-    """One recommended item: its cosine with the sentence, and the words of the sentence that bring it there, strongest first."""
+    """One recommended item: its cosine with the sentence, and the words that bring it there, strongest first."""
 
     item: str | int
     title: str
@@ -42,7 +42,7 @@ class Recommender:
 
     >>> from reclab import data, encoder
     >>> world = data.load("world")
-    >>> answer = Recommender(encoder.load(), world, dict(world.intents[["intent", "description_en"]].values))(["jazz piano"], k=1)[0]
+    >>> answer = Recommender(encoder.load(), world, world.descriptions)(["jazz piano"], k=1)[0]
     >>> answer.intent, answer.items[0].title, answer.items[0].why
     ('music', 'After the Last Waiter Leaves', ('piano', 'jazz'))
     """
@@ -86,10 +86,10 @@ class Recommender:
         ]
 
     def reasons(self, texts, vectors, indices, *, most: int = 3) -> list[list[tuple[str, ...]]]:
-        """For each sentence and each of its items, the words without which the cosine falls, at most `most`, strongest first.
+        """For each sentence and item, the words without which the cosine falls, strongest first.
 
-        A word counts if leaving it out costs at least a third of what the strongest word costs. Where no single word matters,
-        the list is empty.
+        A word counts if leaving it out costs at least half of what the strongest costs. Where no single word matters
+        there is none.
         """
         parts = [text.words(sentence) for sentence in texts]
         shorter = self.enc.encode([rest for part in parts for _, rest in part])
@@ -104,4 +104,4 @@ class Recommender:
 
 def _strongest(words, falls, most):
     order = np.argsort(-falls, kind="stable")[:most]
-    return tuple(words[w] for w in order if falls[w] > 0 and falls[w] >= falls[order[0]] / 3)
+    return tuple(words[w] for w in order if falls[w] > 0 and falls[w] >= falls[order[0]] / 2)

@@ -1,0 +1,28 @@
+"""Texts that make encoders stumble; the peer's vectors of them are in tests/reference_minilm.npz."""
+
+AWKWARD = [
+    "",
+    " ",
+    "a",
+    "quiet beach in spring",
+    "Quiet   Beach\tin\nspring",
+    "我想学爵士钢琴",
+    "I want 学 jazz 钢琴",
+    "😀🎷 jazz!!!",
+    "x" * 5000,
+    "naïve café déjà vu",
+    "\x00\x01\x07 bell",
+    "[CLS] not a [SEP] token [MASK]",
+    "don't can't won't rock-'n'-roll",
+    "3.14159 1,000,000 €20 50%",
+    "word " * 400,
+    "the cat sat on the mat. " * 60,
+    "https://example.org/a?b=c&d=e",
+    "ALL CAPITALS AND SOME lower",
+    "ﬁne ligatures and ½ fractions",
+    "Ünïcödé 日本語 한국어 العربية",
+    "\u200bzero\u200bwidth\u200b",
+    "a" * 100 + " " + "b" * 101,
+    "clicked a yoga mat, browsed two protein powders, bought a skipping rope",
+    "tabs\tand\r\nline ends",
+]

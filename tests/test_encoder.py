@@ -1,0 +1,224 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from reclab import bert, encoder, fetch
+from tests.benchmarks.awkward import AWKWARD
+from tests.conftest import VOCABULARY
+
+REFERENCE = np.load(Path(__file__).with_name("reference_minilm.npz"))["vectors"]
+LONG_AND_SHORT = [" ".join(["slow train by the sea"] * n) for n in (1, 30, 2, 60, 1, 12, 3)]
+
+
+# --- numbers --------------------------------------------------------------------------------------------------------
+
+
+def test_float32_equals_sentence_transformers(minilm):
+    vectors = minilm.encode(AWKWARD)
+    assert vectors.dtype == np.float32
+    assert np.abs(vectors - REFERENCE).max() <= 2e-6
+
+
+def test_bfloat16_is_near(minilm):
+    vectors = minilm.encode(AWKWARD, precision="bfloat16")
+    assert vectors.dtype == np.float32
+    assert (vectors * REFERENCE).sum(axis=1).min() >= 0.999
+    assert np.abs(vectors - REFERENCE).max() > 2e-6  # it was not float32 after all
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 64])
+def test_a_text_has_the_same_vector_alone_and_in_any_batch_in_the_order_given(minilm, batch_size):
+    texts = AWKWARD[3:8] + LONG_AND_SHORT
+    together = minilm.encode(texts, batch_size=batch_size)
+    alone = np.concatenate([minilm.encode([text]) for text in texts])
+    assert np.abs(together - alone).max() <= 2e-6
+    assert np.abs(minilm.encode(texts[::-1])[::-1] - alone).max() <= 2e-6
+
+
+def test_every_text_gets_a_vector_of_unit_length(minilm):
+    texts = ["", "😀", "a" * 5000, "你好", "\x00\x1b[31m", "\ud800 half a pair", *LONG_AND_SHORT]
+    np.testing.assert_allclose(np.linalg.norm(minilm.encode(texts), axis=1), 1, atol=1e-5)
+
+
+def test_reading_stops_after_256_tokens(minilm):
+    words = ["sea", "run", "book", "tea"] * 80
+    whole, cut = " ".join(words), " ".join(words[:254])
+    np.testing.assert_allclose(minilm.encode([whole]), minilm.encode([cut]), atol=2e-6)
+    assert np.abs(minilm.encode([cut]) - minilm.encode([" ".join(words[:253])])).max() > 1e-4
+
+
+def test_no_text_no_vector(minilm):
+    assert minilm.encode([]).shape == (0, 384)
+
+
+def test_one_trace_serves_all_shapes(minilm):
+    minilm.encode(LONG_AND_SHORT, batch_size=2)
+    _, function = minilm._compiled["float32", len(minilm.bert.variables)]
+    assert function.experimental_get_tracing_count() == 1
+
+
+def test_both_precisions_follow_the_weights(checkpoint):
+    enc = encoder.load(str(checkpoint.write()))
+    texts = ["quiet sea", "a book"]
+    before = {precision: enc.encode(texts, precision=precision) for precision in ("float32", "bfloat16")}
+    kernel = enc.bert.modules()["encoder.layer.0.output.dense"].kernel
+    kernel.assign(kernel * 3)
+    enc.bert.enable_lora(rank=2)
+    for variable in enc.bert.trainable_variables:
+        variable.assign(variable + 0.3)
+    after = {precision: enc.encode(texts, precision=precision) for precision in before}
+    for precision in before:
+        assert np.abs(after[precision] - before[precision]).max() > 0.05
+    np.testing.assert_allclose(after["bfloat16"], after["float32"], atol=0.05)
+
+
+# --- input ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        (["a", None], r"texts\[1\] must be a string, got NoneType"),
+        ([b"a"], r"texts\[0\]"),
+        ("a", "got one string: 'a'"),
+    ],
+)
+def test_what_is_not_a_list_of_strings_is_refused(minilm, texts, said):
+    with pytest.raises(TypeError, match=said):
+        minilm.encode(texts)
+
+
+def test_bad_options_are_refused(minilm):
+    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
+        minilm.encode(["a"], batch_size=0)
+    with pytest.raises(ValueError, match='precision must be "float32" or "bfloat16", got \'float64\''):
+        minilm.encode(["a"], precision="float64")
+
+
+def test_a_bar_is_shown_on_request(minilm, capsys):
+    minilm.encode(["a", "b"], progress=True)
+    assert "2/2" in capsys.readouterr().err
+    minilm.encode(["a", "b"])
+    assert capsys.readouterr().err == ""
+
+
+# --- where encoders come from ---------------------------------------------------------------------------------------
+
+
+def test_a_local_folder(checkpoint):
+    enc = encoder.load(str(checkpoint.write()))
+    assert (enc.name, enc.dim, enc.max_length, enc.pooling) == ("tiny", 8, 10, "mean")
+    ids = enc.tokenizer("quiet running 茶")["input_ids"]
+    assert [VOCABULARY[i] for i in ids] == ["[CLS]", "quiet", "run", "##ning", "茶", "[SEP]"]
+    tokens = enc.bert(
+        {"input_ids": np.array([ids]), "attention_mask": np.ones((1, 6)), "token_type_ids": np.zeros((1, 6))}
+    )
+    mean = np.asarray(tokens["sequence_output"])[0].mean(axis=0)
+    np.testing.assert_allclose(enc.encode(["quiet running 茶"])[0], mean / np.linalg.norm(mean), atol=1e-6)
+
+
+def modules(folder, mode, extra=()):
+    """Write `modules.json` and the pooling's configuration as sentence-transformers lays them out."""
+    kinds = ["Transformer", "Pooling", "Normalize", *extra]
+    listed = [
+        {"type": f"sentence_transformers.models.{kind}", "path": "" if kind == "Transformer" else kind}
+        for kind in kinds
+    ]
+    (folder / "modules.json").write_text(str(listed).replace("'", '"'))
+    (folder / "Pooling").mkdir(exist_ok=True)
+    (folder / "Pooling" / "config.json").write_text(f'{{"pooling_mode_{mode}": true, "pooling_mode_other": false}}')
+
+
+def test_pooling_is_what_the_checkpoint_says(checkpoint):
+    folder = checkpoint.write()
+    mean = encoder.load(str(folder)).encode(["quiet sea"])
+    modules(folder, "mean_tokens")
+    np.testing.assert_array_equal(encoder.load(str(folder)).encode(["quiet sea"]), mean)
+    modules(folder, "cls_token")
+    enc = encoder.load(str(folder))
+    ids = np.array([enc.tokenizer("quiet sea")["input_ids"]])
+    first = np.asarray(
+        enc.bert({"input_ids": ids, "attention_mask": ids * 0 + 1, "token_type_ids": ids * 0})["sequence_output"]
+    )
+    np.testing.assert_allclose(enc.encode(["quiet sea"])[0], first[0, 0] / np.linalg.norm(first[0, 0]), atol=1e-6)
+
+
+def test_pooling_that_is_not_known_is_refused(checkpoint):
+    folder = checkpoint.write()
+    modules(folder, "max_tokens")
+    with pytest.raises(ValueError, match="must be mean_tokens or cls_token, got max_tokens"):
+        encoder.load(str(folder))
+    modules(folder, "mean_tokens", extra=["Dense"])
+    with pytest.raises(ValueError, match="module Dense is not supported"):
+        encoder.load(str(folder))
+
+
+def test_a_name_that_is_nothing_is_refused():
+    with pytest.raises(
+        ValueError, match=r"name must be 'minilm', 'bert-base', 'bert-chinese', a folder, .* got 'nothing'"
+    ):
+        encoder.load("nothing")
+
+
+def test_a_hub_that_cannot_be_reached(monkeypatch):
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(fetch.FetchError, match=r"nobody/nothing could not be downloaded .*HF_ENDPOINT"):
+        encoder.load("nobody/nothing")
+
+
+class TextEncoder(tf.Module):
+    """A BERT in the signature of TF-Hub's text encoders."""
+
+    def __init__(self, network, vocabulary):
+        self.network = network
+        self.vocab_file = tf.saved_model.Asset(str(vocabulary))
+
+    @tf.function
+    def __call__(self, inputs):
+        names = {"input_ids": "input_word_ids", "attention_mask": "input_mask", "token_type_ids": "input_type_ids"}
+        return self.network({ours: inputs[theirs] for ours, theirs in names.items()})
+
+
+def test_a_saved_model_from_tensorflow_hub(checkpoint, tmp_path):
+    folder = checkpoint.write()
+    module = TextEncoder(bert.load(folder), folder / "vocab.txt")
+    spec = tf.TensorSpec((None, None), tf.int32)
+    module.__call__.get_concrete_function(dict.fromkeys(("input_word_ids", "input_mask", "input_type_ids"), spec))
+    tf.saved_model.save(module, str(tmp_path / "exported"))
+
+    enc = encoder.load(f"tfhub:{tmp_path / 'exported'}")
+    texts = ["quiet running 茶", "a book", "", "Sea sea sea"]
+    assert enc.dim == 8
+    np.testing.assert_allclose(enc.encode(texts), encoder.load(str(folder)).encode(texts), atol=1e-6)
+    with pytest.raises(ValueError, match="precision must be 'float32', got 'bfloat16'"):
+        enc.encode(texts, precision="bfloat16")
+
+
+def test_a_saved_model_without_vocabulary_is_refused(tmp_path):
+    tf.saved_model.save(tf.Module(), str(tmp_path / "empty"))
+    with pytest.raises(ValueError, match="no vocabulary"):
+        encoder.load(f"tfhub:{tmp_path / 'empty'}")
+
+
+# --- encode_once ----------------------------------------------------------------------------------------------------
+
+
+def test_vectors_are_kept_until_texts_or_weights_change(checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setenv("RECLAB_CACHE", str(tmp_path / "cache"))
+    enc = encoder.load(str(checkpoint.write()))
+    kept = lambda: sorted((tmp_path / "cache" / "vectors").iterdir())  # noqa: E731
+    vectors = encoder.encode_once(enc, ["quiet sea", "a book"])
+    assert len(kept()) == 1
+    kept()[0].write_bytes(kept()[0].read_bytes()[:-3])
+    np.testing.assert_array_equal(encoder.encode_once(enc, ["quiet sea", "a book"]), vectors)  # damaged: computed again
+    np.save(kept()[0], vectors + 1)
+    np.testing.assert_array_equal(encoder.encode_once(enc, ["quiet sea", "a book"]), vectors + 1)  # whole: read
+    encoder.encode_once(enc, ["quiet sea"])
+    enc.bert.modules()["embeddings.LayerNorm"].beta.assign(np.ones(8))
+    changed = encoder.encode_once(enc, ["quiet sea", "a book"])
+    assert len(kept()) == 3
+    assert np.abs(changed - vectors).max() > 1e-3
