@@ -11,6 +11,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Notebooks show what their code says, not what the runtime mutters.
 export PYTHONHASHSEED := 0
+# Notebooks run in their own folder, where a relative path would lead elsewhere.
+ifdef RECLAB_DATA
+export RECLAB_DATA := $(abspath $(RECLAB_DATA))
+endif
 export HF_HUB_DISABLE_PROGRESS_BARS := 1
 
 .PHONY: course test lint lab refresh bench setup lock clean

@@ -1,11 +1,11 @@
 """RecLab: how a pretrained language model reads what a person wants and turns it into recommendations.
 
-Modules import only downward:
+Modules import only downward, and on one level only to the right:
 
-    level 3   recommend                     one sentence in, explained recommendations out
-    level 2   intent   rank                 what does this person want?   which items, in what order?
-    level 1   encoder  (bert)               text in, unit vectors out; TensorFlow is loaded here
-    level 0   data   fetch   text   doctor  no TensorFlow
+    level 3 | recommend           | one sentence in, explained recommendations out
+    level 2 | intent  rank        | what does this person want?  which items, in what order?
+    level 1 | encoder  bert       | text in, unit vectors out; TensorFlow is loaded here
+    level 0 | doctor  data  fetch  text
 
 `python -m reclab recommend "I want to learn jazz piano"` walks the whole way.
 """

