@@ -7,6 +7,7 @@ failures are listed at the end.
 """
 
 import argparse
+import contextlib
 import dataclasses
 import hashlib
 import html
@@ -52,12 +53,12 @@ class Watch(threading.Thread):
         self.process, self.peak, self.over = psutil.Process(pid), 0, threading.Event()
 
     def run(self):
-        while not self.over.wait(0.2):
-            try:
+        while True:
+            with contextlib.suppress(psutil.NoSuchProcess):
                 family = [self.process, *self.process.children(recursive=True)]
                 self.peak = max(self.peak, sum(member.memory_info().rss for member in family))
-            except psutil.NoSuchProcess:
-                continue
+            if self.over.wait(0.2):
+                return
 
 
 def execute(path, key):

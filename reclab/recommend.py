@@ -37,14 +37,14 @@ class Recommender:
     Args:
         enc: encodes sentences and items alike.
         dataset: what to recommend from.
-        intents: a description of each intent; `data.load("world").intents` has the course's ten.
+        intents: what each intent means; `data.load("world").descriptions` has the course's ten.
         progress: show a bar while the items are encoded, which is done once for a text and kept in the cache.
 
     >>> from reclab import data, encoder
     >>> world = data.load("world")
     >>> answer = Recommender(encoder.load(), world, world.descriptions)(["jazz piano"], k=1)[0]
     >>> answer.intent, answer.items[0].title, answer.items[0].why
-    ('music', 'After the Last Waiter Leaves', ('piano', 'jazz'))
+    ('music', 'After the Last Waiter Leaves', ('piano',))
     """
 
     def __init__(

@@ -1,3 +1,4 @@
+import re
 import shutil
 
 import numpy as np
@@ -58,6 +59,16 @@ def test_utterances_come_in_both_languages_and_all_intents(world):
     english = world.utterances.query("lang == 'en'")
     assert set(english["intents"]) == set(world.utterances.query("lang == 'zh'")["intents"]) == set(data.INTENTS)
     assert set(english["kind"]) == set(data.KINDS)
+
+
+def test_the_data_card_counts_right(world):
+    card = (data.WORLD / "README.md").read_text(encoding="utf-8")
+    counted = dict(re.findall(r"^\| `(\w+)\.csv` \| (\d+)", card, re.M))
+    assert counted == {name: str(len(getattr(world, name))) for name in ("items", "themes", "intents", "utterances")}
+    english, chinese = world.items["description_en"].str.split().str.len(), world.items["description_zh"].str.len()
+    spans = f"{english.min()}–{english.max()} English words, {chinese.min()}–{chinese.max()} Chinese characters"
+    assert spans in card
+    assert f"from {world.items['released'].dt.year.min()} to {world.items['released'].dt.year.max()}" in card
 
 
 # --- damage ---------------------------------------------------------------------------------------------------------

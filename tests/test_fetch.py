@@ -346,7 +346,7 @@ def test_a_publisher_that_does_not_answer(cache, monkeypatch):
         fetch.CATALOGUE, "ml-latest-small", fetch.Entry(entry.licence, 5, (closed,), entry.files, text=True)
     )
     with pytest.raises(
-        fetch.FetchError, match=r"(?s)Tried:\n  http://127.0.0.1:9/ml.zip: .*set RECLAB_DATA to the folder"
+        fetch.FetchError, match=r"(?s)Tried:\n  http://127.0.0.1:9/ml.zip: .*set RECLAB_DATA to a folder"
     ):
         fetch.folder("ml-latest-small")
 

@@ -1,0 +1,91 @@
+"""What the setup says when it cannot go on: one sentence, and what to do."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def clone(tmp_path):
+    for name in ("bootstrap.py", "requirements.lock", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    return tmp_path
+
+
+def change(clone, old, new):
+    text = (clone / "bootstrap.py").read_text()
+    assert old in text
+    (clone / "bootstrap.py").write_text(text.replace(old, new))
+
+
+def setup(clone, *options, **environment):
+    command = [sys.executable, str(clone / "bootstrap.py"), *options]
+    return subprocess.run(command, capture_output=True, text=True, env=os.environ | environment, timeout=120)
+
+
+def finished(clone, version):
+    """As if an environment had been made by that Python from the files as they are."""
+    (clone / ".venv").mkdir(exist_ok=True)
+    code = f"import sys; sys.path.insert(0, {str(clone)!r}); import bootstrap; print(bootstrap.digest())"
+    digest = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    (clone / ".venv" / "made-from").write_text(f"{version}\n{digest}")
+
+
+def refused(done):
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    return done.stderr.splitlines()[-1]
+
+
+def test_another_python_is_told_which_will_do(clone):
+    change(clone, "SUPPORTED = ((3, 11), (3, 12), (3, 13))", "SUPPORTED = ()")
+    said = refused(setup(clone))
+    assert said.startswith("setup: Python 3.")
+    assert "Name one: make PYTHON=python3.12" in said
+
+
+def test_a_full_disk(clone):
+    change(clone, "GIGABYTES = 5", "GIGABYTES = 10**9")
+    assert "the disk is nearly full. Make 1000000000 GB free" in refused(setup(clone))
+
+
+def test_an_index_that_cannot_be_reached(clone):
+    done = setup(
+        clone, PIP_INDEX_URL="http://127.0.0.1:9/simple", PIP_RETRIES="0", PIP_EXTRA_INDEX_URL="", PIP_FIND_LINKS=""
+    )
+    said = refused(done)
+    assert "the package index cannot be reached, or lacks a pinned package" in said
+    assert "PIP_INDEX_URL" in said
+    assert not (clone / ".venv" / "made-from").exists()  # so that the next run starts again
+
+
+def test_what_was_built_is_reused_until_the_requirements_change(clone):
+    finished(clone, "3.12.0")
+    done = setup(clone)
+    assert (done.returncode, done.stderr) == (0, "")
+    with (clone / "requirements.lock").open("a") as lock:
+        lock.write("# changed\n")
+    change(clone, "GIGABYTES = 5", "GIGABYTES = 10**9")  # so that it stops before it builds
+    assert "disk" in refused(setup(clone))
+    assert not (clone / ".venv").exists()
+
+
+def test_a_python_that_was_asked_for_is_the_one_that_is_used(clone):
+    version = ".".join(map(str, sys.version_info[:3]))
+    finished(clone, version)
+    assert setup(clone, "--exactly").returncode == 0
+    finished(clone, "3.1.4")
+    change(clone, "GIGABYTES = 5", "GIGABYTES = 10**9")
+    assert "disk" in refused(setup(clone, "--exactly"))
+
+
+def test_make_says_when_there_is_no_such_python():
+    done = subprocess.run(["make", "setup", "PYTHON=python9.9"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode
+    assert done.stdout.startswith("python9.9 is not installed: install Python 3.11, 3.12 or 3.13")

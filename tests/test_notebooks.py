@@ -1,0 +1,192 @@
+"""The stored notebooks are whole, their exercises tell right from wrong, and what runs them keeps count."""
+
+import importlib.util
+import json
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PATHS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
+NOTEBOOKS = {path.stem: nbformat.read(path, as_version=4) for path in PATHS}
+
+spec = importlib.util.spec_from_file_location("run", ROOT / "notebooks" / "run.py")
+run = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(run)
+
+
+def code(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def tagged(notebook, tag):
+    return [cell for cell in notebook.cells if tag in cell.metadata.get("tags", [])]
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_stored_notebook_was_executed_in_order_without_errors(name):
+    cells = code(NOTEBOOKS[name])
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    outputs = [output for cell in cells for output in cell.outputs]
+    assert not [output for output in outputs if output.output_type == "error"]
+    assert not [output for output in outputs if output.get("name") == "stderr"]
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_notebook_leaves_the_machine_alone(name):
+    sources = "\n".join(cell.source for cell in code(NOTEBOOKS[name]))
+    assert not re.search(r"pip install|sys\.path|filterwarnings|urlopen|requests\.get|^[!%]", sources, re.M)
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_notebook_has_its_parts(name):
+    notebook = NOTEBOOKS[name]
+    prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    assert prose.startswith(f"# {name[:2]} · ")
+    for part in ("Baseline", "claim", "Where it fails", "take away", "Exercise 1", "Exercise 2", "Next", "References"):
+        assert part in prose
+    assert sum(cell.source.count("assert ") for cell in code(notebook)) >= 10
+    assert sum("image/png" in o.get("data", {}) for cell in code(notebook) for o in cell.outputs) >= 2
+    assert all(len(cell.source.splitlines()) <= 20 for cell in code(notebook))
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_every_exercise_has_a_solution_out_of_sight_and_a_check(name):
+    notebook = NOTEBOOKS[name]
+    kinds = [
+        tag
+        for cell in notebook.cells
+        for tag in cell.metadata.get("tags", [])
+        if tag in ("exercise", "solution", "check")
+    ]
+    assert kinds
+    assert kinds == ["exercise", "solution", "check"] * (len(kinds) // 3)
+    for cell in tagged(notebook, "solution"):
+        assert cell.metadata["jupyter"]["source_hidden"]
+        assert cell.source.startswith("# solution") and cell.source.endswith("# solution")
+
+
+@pytest.fixture(scope="module")
+def tour():
+    """What the tour's cells have defined by the time its exercises begin."""
+    notebook, names = NOTEBOOKS["00_tour"], {"display": lambda *_: None}
+    first = notebook.cells.index(tagged(notebook, "exercise")[0])
+    import matplotlib
+
+    matplotlib.use("Agg")
+    for cell in notebook.cells[:first]:
+        if cell.cell_type == "code" and "nbval-ignore-output" not in cell.metadata.get("tags", []):
+            exec(cell.source, names)
+    return names
+
+
+VOTE = "voted = bert_scores + 0.2 * chances[:, [columns.index(i) for i in item_intents]]"
+VOTE_IN_A_LOOP = """
+voted = bert_scores.copy()
+for j, intent in enumerate(item_intents):
+    voted[:, j] += chances[:, columns.index(intent)] / 5
+"""
+STRONGEST = """
+parts = texts[item].split()
+rest = {part: " ".join(parts[:i] + parts[i + 1 :]) for i, part in enumerate(parts)}
+strongest = min(rest, key=lambda part: enc.encode([rest[part]])[0] @ enc.encode([SENTENCE])[0])
+"""
+
+
+@pytest.mark.parametrize(
+    ("exercise", "answer", "said"),
+    [
+        (0, VOTE, None),
+        (0, VOTE_IN_A_LOOP, None),
+        (0, "voted = bert_scores", "still the cosines"),
+        (0, VOTE.replace("0.2 * ", ""), "too strong"),
+        (0, "voted = bert_scores + 0.2 * chances.max(axis=1, keepdims=True)", "probability of its own intent"),
+        (0, "voted = bert_scores.T", "one row a sentence"),
+        (1, STRONGEST, None),
+        (1, "strongest = 'desk'", "a word of the sentence"),
+        (1, "strongest = 17", "the word itself"),
+        (1, "strongest = 'yoga'", "not a word of the item's text"),
+        (1, STRONGEST.replace("min(", "max("), "take the lowest cosine"),
+        (1, "strongest = 'leggings'", "leaving out another word costs more"),
+    ],
+)
+def test_the_tours_checks_take_right_answers_and_tell_wrong_ones_apart(tour, exercise, answer, said):
+    check = tagged(NOTEBOOKS["00_tour"], "check")[exercise].source
+    names = dict(tour)
+    exec(answer, names)
+    if said is None:
+        exec(check, names)
+    else:
+        with pytest.raises(AssertionError, match=said):
+            exec(check, names)
+
+
+def test_the_list_of_notebooks_has_a_row_for_each():
+    rows = (ROOT / "notebooks" / "README.md").read_text(encoding="utf-8")
+    assert re.findall(r"\((\d\d_\w+)\.ipynb\)", rows) == list(NOTEBOOKS)
+
+
+# --- running them ---------------------------------------------------------------------------------------------------
+
+
+def write_notebook(path, *sources):
+    cells = [nbformat.v4.new_markdown_cell(f"# {path.stem} · a title")]
+    cells += [nbformat.v4.new_code_cell(source) for source in sources]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+    return path
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "HERE", tmp_path)
+    monkeypatch.setattr(run, "COURSE", run.ROOT / "build" / tmp_path.name)
+    yield tmp_path
+    for path in sorted(run.COURSE.glob("*")):
+        path.unlink()
+    run.COURSE.rmdir()
+
+
+def test_a_failure_is_placed_and_the_others_still_run(place, capsys):
+    bad = write_notebook(place / "01_bad.ipynb", "a = 1", "\nb = a / 0", "c = 2")
+    good = write_notebook(place / "02_good.ipynb", "print(6 * 7)")
+    runs = run.course([bad, good])
+    assert runs[0].failure == "code cell 2 (b = a / 0): ZeroDivisionError: division by zero"
+    assert runs[1].failure is None
+    assert runs[1].peak_mb > 20
+    page = (run.COURSE / "index.html").read_text(encoding="utf-8")
+    assert "ZeroDivisionError" in page
+    assert '<a href="02_good.html">02_good · a title</a>' in page
+    assert "42" in (run.COURSE / "02_good.html").read_text(encoding="utf-8")
+    assert "cell 1/1" in capsys.readouterr().err
+
+
+def test_what_ran_well_and_did_not_change_is_not_run_again(place, capsys):
+    path = write_notebook(place / "01_once.ipynb", "print('first')")
+    first = run.course([path])[0]
+    assert run.course([path])[0] == first
+    assert "01_once: unchanged" in capsys.readouterr().err
+    (run.COURSE / "01_once.json").write_text("{")
+    run.course([path])
+    write_notebook(place / "01_once.ipynb", "print('second')")
+    assert run.course([path])[0].key != first.key
+    assert "second" in (run.COURSE / "01_once.html").read_text(encoding="utf-8")
+
+
+def test_refresh_stores_outputs_only_of_what_ran_well(place):
+    good = write_notebook(place / "01_good.ipynb", "print(6 * 7)")
+    bad = write_notebook(place / "02_bad.ipynb", "1 / 0")
+    before = bad.read_text()
+    runs = run.refresh([good, bad])
+    stored = json.loads(good.read_text())
+    assert stored["cells"][1]["outputs"][0]["text"] == ["42\n"]
+    assert "execution" not in stored["cells"][1]["metadata"]
+    assert runs[1].failure
+    assert bad.read_text() == before
+    run.COURSE.mkdir(parents=True)
+
+
+def test_a_kernel_that_dies_is_a_failure(place):
+    path = write_notebook(place / "01_dies.ipynb", "import os; os._exit(9)")
+    assert run.course([path])[0].failure.startswith("code cell 1 (import os; os._exit(9)): ")
