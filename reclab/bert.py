@@ -60,38 +60,34 @@ class Config:
 # --- layers: b texts, l tokens, d hidden size, h heads, e = d / h ----------------------------------------------------
 
 
-class _Part(layers.Layer):
-    """Makes the elementary layers of one BERT, all of its own precision and initialised alike."""
-
-    def __init__(self, config: Config, **kwargs):
-        super().__init__(**kwargs)
-        spread = config.initializer_range
-        self.config = config
-        self.initializer = keras.initializers.TruncatedNormal(stddev=spread) if spread else "zeros"
-
-    def dense(self, units, name, activation=None):
-        return layers.Dense(units, activation, True, self.initializer, dtype=self.dtype_policy, name=name)
-
-    def embedding(self, rows, name):
-        return layers.Embedding(rows, self.config.hidden_size, self.initializer, dtype=self.dtype_policy, name=name)
-
-    def norm(self, name):
-        return layers.LayerNormalization(epsilon=self.config.layer_norm_eps, dtype=self.dtype_policy, name=name)
-
-    def dropout_of(self, rate):
-        return layers.Dropout(rate, dtype=self.dtype_policy)
+def _dense(config, units, name, dtype, activation=None):
+    return layers.Dense(units, activation, kernel_initializer=_initializer(config), dtype=dtype, name=name)
 
 
-class Embeddings(_Part):
+def _embedding(config, rows, name, dtype):
+    return layers.Embedding(rows, config.hidden_size, _initializer(config), dtype=dtype, name=name)
+
+
+def _norm(config, name, dtype):
+    return layers.LayerNormalization(epsilon=config.layer_norm_eps, dtype=dtype, name=name)
+
+
+def _initializer(config):
+    spread = config.initializer_range
+    return keras.initializers.TruncatedNormal(stddev=spread) if spread else "zeros"
+
+
+class Embeddings(layers.Layer):
     """Add the vectors of word, position and segment, then normalise: ids (b, l) -> (b, l, d)."""
 
     def __init__(self, config: Config, **kwargs):
-        super().__init__(config, **kwargs)
-        self.word = self.embedding(config.vocab_size, "word")
-        self.position = self.embedding(config.max_position_embeddings, "position")
-        self.token_type = self.embedding(config.type_vocab_size, "token_type")
-        self.norm = self.norm("norm")
-        self.dropout = self.dropout_of(config.hidden_dropout_prob)
+        super().__init__(**kwargs)
+        dtype = self.dtype_policy
+        self.word = _embedding(config, config.vocab_size, "word", dtype)
+        self.position = _embedding(config, config.max_position_embeddings, "position", dtype)
+        self.token_type = _embedding(config, config.type_vocab_size, "token_type", dtype)
+        self.norm = _norm(config, "norm", dtype)
+        self.dropout = layers.Dropout(config.hidden_dropout_prob, dtype=dtype)
 
     def call(self, input_ids, token_type_ids, training=False):
         positions = ops.arange(ops.shape(input_ids)[1])
@@ -99,17 +95,18 @@ class Embeddings(_Part):
         return self.dropout(self.norm(total), training=training)
 
 
-class SelfAttention(_Part):
+class SelfAttention(layers.Layer):
     """Let every token gather from its whole text, softmax(q kᵀ / √e) v in each head: (b·l, d) -> (b·l, d)."""
 
     def __init__(self, config: Config, **kwargs):
-        super().__init__(config, **kwargs)
+        super().__init__(**kwargs)
+        dtype = self.dtype_policy
         self.heads = config.num_attention_heads
-        self.query = self.dense(config.hidden_size, "query")
-        self.key = self.dense(config.hidden_size, "key")
-        self.value = self.dense(config.hidden_size, "value")
-        self.output_dense = self.dense(config.hidden_size, "output")
-        self.dropout = self.dropout_of(config.attention_probs_dropout_prob)
+        self.query = _dense(config, config.hidden_size, "query", dtype)
+        self.key = _dense(config, config.hidden_size, "key", dtype)
+        self.value = _dense(config, config.hidden_size, "value", dtype)
+        self.output_dense = _dense(config, config.hidden_size, "output", dtype)
+        self.dropout = layers.Dropout(config.attention_probs_dropout_prob, dtype=dtype)
 
     def call(self, x, attention_mask, training=False):
         b, l = ops.shape(attention_mask)  # noqa: E741
@@ -126,24 +123,24 @@ class SelfAttention(_Part):
         return self.output_dense(ops.reshape(gathered, ops.shape(x)))
 
 
-class Block(_Part):
+class Block(layers.Layer):
     """Attention, then two dense layers on each token, each added to its input and normalised: (b, l, d) -> same."""
 
     def __init__(self, config: Config, **kwargs):
-        super().__init__(config, **kwargs)
-        self.attention = SelfAttention(config, name="attention", dtype=self.dtype_policy)
-        self.attention_norm = self.norm("attention_norm")
-        self.intermediate = self.dense(config.intermediate_size, "intermediate")
-        self.output_dense = self.dense(config.hidden_size, "output")
-        self.output_norm = self.norm("output_norm")
-        self.dropout = self.dropout_of(config.hidden_dropout_prob)
+        super().__init__(**kwargs)
+        dtype = self.dtype_policy
+        self.attention = SelfAttention(config, name="attention", dtype=dtype)
+        self.attention_norm = _norm(config, "attention_norm", dtype)
+        self.intermediate = _dense(config, config.intermediate_size, "intermediate", dtype)
+        self.output_dense = _dense(config, config.hidden_size, "output", dtype)
+        self.output_norm = _norm(config, "output_norm", dtype)
+        self.dropout = layers.Dropout(config.hidden_dropout_prob, dtype=dtype)
 
     def call(self, x, attention_mask, training=False):
         shape = ops.shape(x)
         x = ops.reshape(x, (-1, shape[-1]))  # (b·l, d): one tall matrix product is faster than b small ones
-        x = self.attention_norm(
-            x + self.dropout(self.attention(x, attention_mask, training=training), training=training)
-        )
+        gathered = self.attention(x, attention_mask, training=training)
+        x = self.attention_norm(x + self.dropout(gathered, training=training))
         wide = ops.gelu(self.intermediate(x), approximate=False)  # (b·l, intermediate)
         x = self.output_norm(x + self.dropout(self.output_dense(wide), training=training))
         return ops.reshape(x, shape)
@@ -176,7 +173,7 @@ class Bert(keras.Model):
             x = block(x, inputs["attention_mask"])
         outputs = {"sequence_output": x}
         if pooler:
-            pool = _Part(config, dtype=dtype).dense(config.hidden_size, "pooler", activation="tanh")
+            pool = _dense(config, config.hidden_size, "pooler", dtype, activation="tanh")
             outputs["pooled_output"] = pool(x[:, 0])
         super().__init__(inputs, outputs, name=name)
         self.config = config
@@ -185,10 +182,11 @@ class Bert(keras.Model):
     def modules(self) -> dict[str, layers.Layer]:
         """The layers that hold weights, under their names in Hugging Face checkpoints."""
         found = {
-            f"embeddings.{part}_embeddings": getattr(self.embeddings, part)
-            for part in ("word", "position", "token_type")
+            "embeddings.word_embeddings": self.embeddings.word,
+            "embeddings.position_embeddings": self.embeddings.position,
+            "embeddings.token_type_embeddings": self.embeddings.token_type,
+            "embeddings.LayerNorm": self.embeddings.norm,
         }
-        found["embeddings.LayerNorm"] = self.embeddings.norm
         for i, block in enumerate(self.blocks):
             inside = {
                 "attention.self.query": block.attention.query,
@@ -205,7 +203,7 @@ class Bert(keras.Model):
             found["pooler.dense"] = self.pooler
         return found
 
-    def tensors(self) -> dict[str, keras.KerasTensor]:
+    def tensors(self) -> dict[str, keras.Variable]:
         """The weights as the layers use them (LoRA's product added), under their checkpoint names."""
         return {
             f"{name}.{kind}": getattr(layer, attribute)
@@ -217,16 +215,17 @@ class Bert(keras.Model):
         """Freeze the network and add trainable low-rank updates to some Dense layers (Hu et al., arXiv:2106.09685).
 
         Raises:
-            ValueError: `rank` is below 1, or a part is not the last word of a Dense layer's name.
+            ValueError: `rank` is below 1, or no Dense layer has the name of a part.
         """
-        dense = {name: layer for name, layer in self.modules().items() if isinstance(layer, layers.Dense)}
+        dense = [layer for layer in self.modules().values() if isinstance(layer, layers.Dense)]
+        names = sorted({layer.name for layer in dense})
         if rank < 1:
             raise ValueError(f"rank must be at least 1, got {rank}.")
-        if unknown := [part for part in parts if not any(layer.name == part for layer in dense.values())]:
-            raise ValueError(f"parts must be among {sorted({d.name for d in dense.values()})}, got {unknown[0]!r}.")
+        if unknown := set(parts) - set(names):
+            raise ValueError(f"parts must be among {names}, got {min(unknown)!r}.")
         for variable in self.trainable_variables:
             variable.trainable = False
-        for layer in dense.values():
+        for layer in dense:
             if layer.name in parts:
                 layer.enable_lora(rank)
 

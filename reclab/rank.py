@@ -1,12 +1,12 @@
 """Which items, in what order?"""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import tensorflow as tf
 
-QUERIES, ITEMS = (
-    1024,
-    4096,
-)  # a block of scores is QUERIES x ITEMS; a search needs about 100 MB beside its input and output
+QUERIES, ITEMS = 512, 8192  # a block of scores; a search needs about 150 MB beside its input and output
+THREADS = 2  # while one block of queries sorts, another multiplies
 SPARE = 8  # candidates beyond k, so that rounding in the fast pass rarely calls for the slow one
 UNIT = 1e-6  # vectors whose lengths are this close to 1 are taken as they are
 
@@ -40,9 +40,13 @@ def top_k(queries: np.ndarray, items: np.ndarray, k: int) -> tuple[np.ndarray, n
         raise ValueError(f"k must be between 1 and the number of items ({len(items)}), got {k}.")
     indices = np.empty((len(queries), k), np.int64)
     scores = np.empty((len(queries), k), np.float32)
-    for start in range(0, len(queries), QUERIES):
+
+    def fill(start):
         block = slice(start, start + QUERIES)
         indices[block], scores[block] = _search(queries[block], items, k)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(fill, range(0, len(queries), QUERIES)))
     return indices, scores
 
 
@@ -75,7 +79,7 @@ class _Unit:
 
 
 def _search(queries, items, k):
-    """Candidates by float32 products, summed again in float64; all items for a query where rounding may matter."""
+    """Find candidates by float32 products, order them by float64 sums; look again where rounding may have decided."""
     kept = min(k + SPARE, len(items))
     candidates, floor = _candidates(tf.constant(queries), items, kept)
     candidates.sort(axis=1)
@@ -83,10 +87,16 @@ def _search(queries, items, k):
     for start in range(0, len(queries), 8):
         block = slice(start, start + 8)
         indices[block], scores[block] = _best(queries[block], items, candidates[block], k)
-    if kept < len(items):  # an item left out is at most at the floor, and dim roundings in float32 above it
-        rounding = 4 * queries.shape[1] * np.finfo(np.float32).eps
+    if kept < len(items):
+        # Rounding moves a float32 product of unit vectors by less than dim * eps; the rest was at most at the floor.
+        rounding = queries.shape[1] * np.finfo(np.float32).eps
         for i in np.flatnonzero(scores[:, -1] <= floor + rounding):
-            indices[i], scores[i] = _best(queries[i : i + 1], items, np.arange(len(items))[None], k)
+            query, least = queries[i : i + 1], scores[i, -1] - rounding
+            near = [
+                start + np.flatnonzero(_products(query, items[start : start + ITEMS])[0] >= least)
+                for start in range(0, len(items), ITEMS)
+            ]
+            indices[i], scores[i] = _best(query, items, np.concatenate(near)[None], k)
     return indices, scores
 
 

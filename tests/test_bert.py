@@ -184,6 +184,14 @@ def test_full_fine_tuning_updates_every_weight_the_loss_can_reach(checkpoint):
     assert step(model) | constant == everything - unreached | constant
 
 
+def test_dropout_works_in_training_only(checkpoint):
+    model = bert.load(checkpoint.write())
+    data = {"input_ids": IDS, "attention_mask": MASK, "token_type_ids": TYPES}
+    first, second, third = (np.asarray(model(data, training=training)["sequence_output"]) for training in (1, 1, 0))
+    assert np.abs(first - second).max() > 1e-3
+    np.testing.assert_array_equal(third, call(model)["sequence_output"])
+
+
 def test_lora_updates_its_matrices_and_nothing_else(checkpoint):
     model = bert.load(checkpoint.write())
     before = call(model)["sequence_output"]

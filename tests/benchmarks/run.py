@@ -1,0 +1,203 @@
+"""Measure speed against peers, in alternating runs of one session, and write README.md beside this file.
+
+The peers live in an environment of their own, build/peers, which is made when it is not there.
+"""
+
+import argparse
+import datetime
+import hashlib
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from reclab import data, fetch
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+PEERS = ROOT / "build" / "peers"
+SEARCH = {"queries": 1000, "items": 100_000, "dim": 384, "k": 100}
+
+
+def peers():
+    """The Python of the peers' environment, made anew when their requirements change."""
+    wanted = hashlib.sha256((HERE / "peer_requirements.txt").read_bytes()).hexdigest()
+    stamp, python = PEERS / "made-from", PEERS / "bin" / "python"
+    if not stamp.is_file() or stamp.read_text() != wanted:
+        print("bench: making build/peers (PyTorch, sentence-transformers, faiss) ...", file=sys.stderr)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(PEERS)], check=True)
+        install = [str(python), "-m", "pip", "install", "--quiet", "-r", str(HERE / "peer_requirements.txt")]
+        subprocess.run(install, check=True)
+        stamp.write_text(wanted)
+    return python
+
+
+def mixed_texts(n=2000, seed=0):
+    """English of mixed length, cut from the world's descriptions: 2 to 220 words, half of them under 20."""
+    rng = np.random.default_rng(seed)
+    words = " ".join(data.load("world").texts()).split()
+    lengths = np.clip(rng.lognormal(2.9, 0.8, n), 2, 220).astype(int)
+    return [" ".join(words[start : start + m]) for m in lengths for start in [rng.integers(0, len(words) - m)]]
+
+
+class Side:
+    """A worker process that is asked one task after the other."""
+
+    def __init__(self, python, name, texts):
+        command = [str(python), str(HERE / "worker.py"), name, str(fetch.folder("minilm"))]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        self.process = subprocess.Popen(command, text=True, **pipes)
+        self.send(texts)
+
+    def send(self, message):
+        self.process.stdin.write(json.dumps(message) + "\n")
+        self.process.stdin.flush()
+
+    def ask(self, task, **arguments):
+        self.send({"task": task, **arguments})
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"the worker {self.process.args[2]} ended with code {self.process.wait()} at {task}.")
+        return json.loads(answer)
+
+
+def encoder(ours, peer, rounds, bar):
+    """Texts a second, ours and theirs alternating, after one round that does not count."""
+    sides = {"float32": (ours, "float32"), "bfloat16": (ours, "bfloat16"), "peer": (peer, "float32")}
+    taken, found = {name: [] for name in sides}, {}
+    for turn in range(rounds + 1):
+        for name, (side, precision) in sides.items():
+            answer = side.ask("encode", precision=precision)
+            found[name] = np.array(answer["vectors"])
+            if turn:
+                taken[name].append(answer["seconds"])
+            bar.update()
+    medians = {name: statistics.median(values) for name, values in taken.items()}
+    work = ours.ask("flops")
+    return {
+        "medians": medians,
+        "work": work,
+        "peaks": {name: ours.ask("matmul", precision=name)["gflops"] for name in ("float32", "bfloat16")},
+        "off": float(np.abs(found["float32"] - found["peer"]).max()),
+        "cosine": float((found["bfloat16"] * found["peer"]).sum(axis=1).min()),
+    }
+
+
+def search(ours, peer, rounds, bar):
+    taken = {"ours": [], "peer": []}
+    extra = 0.0
+    for turn in range(rounds + 1):
+        answer = ours.ask("search", **SEARCH)
+        extra = max(extra, answer["extra_mb"])
+        theirs = peer.ask("search", **SEARCH)
+        if turn:
+            taken["ours"].append(answer["seconds"])
+            taken["peer"].append(theirs["seconds"])
+        bar.update(2)
+    same = ours.ask("naive", k=SEARCH["k"])["same"]
+    return {
+        "medians": {name: statistics.median(values) for name, values in taken.items()},
+        "extra": extra,
+        "same": same,
+    }
+
+
+def start_up(rounds=7):
+    """Seconds to import the package and to recommend from cold, in processes of their own."""
+
+    def median(command):
+        taken = []
+        for _ in range(rounds):
+            begin = datetime.datetime.now()
+            subprocess.run(command, check=True, capture_output=True)
+            taken.append((datetime.datetime.now() - begin).total_seconds())
+        return statistics.median(taken)
+
+    bare, package = (median([sys.executable, "-c", code]) for code in ("pass", "import reclab"))
+    recommend = median([sys.executable, "-m", "reclab", "recommend", "I want to learn jazz piano", "--json"])
+    return {"import": package - bare, "recommend": recommend}
+
+
+def machine():
+    flags, model = set(), platform.processor() or platform.machine()
+    if (info := Path("/proc/cpuinfo")).is_file():
+        for line in info.read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == "flags":
+                flags = set(value.split())
+            if name.strip() == "model name":
+                model = value.strip()
+    wide = [name for name in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if name in flags]
+    return f"{os.cpu_count()} cores ({model}; {', '.join(wide) or 'no AVX'}), Python {platform.python_version()}"
+
+
+def report(enc, found, started, texts, rounds):
+    m, work, peaks = enc["medians"], enc["work"], enc["peaks"]
+    rows = []
+    labels = {"peer": "sentence-transformers", "float32": "reclab, float32", "bfloat16": "reclab, bfloat16"}
+    for name, label in labels.items():
+        gflops = work["flops"] / m[name] / 1e9
+        share = f"{gflops:.0f} of {peaks[name]:.0f}" if name in peaks else f"{gflops:.0f}"
+        rows.append(f"| {label} | {m[name]:.2f} | {len(texts) / m[name]:.0f} | {m['peer'] / m[name]:.2f} | {share} |")
+    s = found["medians"]
+    return f"""# Benchmarks
+
+Written by `make bench` on {datetime.date.today()}: {machine()}.
+The runs of the two sides alternate in one session; times are medians of {rounds}. Only the ratios travel to other
+machines.
+
+## Encoder
+
+The same {len(texts):,} texts of mixed length ({work["tokens"]:,} tokens), MiniLM. GFLOP/s count the network's work on
+real tokens, against the best matrix product that TensorFlow reaches here.
+
+| | seconds | texts/s | ratio to the peer | GFLOP/s |
+|---|---|---|---|---|
+{chr(10).join(rows)}
+
+Largest difference of float32 to the peer: {enc["off"]:.1e}.
+Smallest cosine of bfloat16 to the peer: {enc["cosine"]:.5f}.
+
+## Search
+
+{SEARCH["queries"]:,} queries × {SEARCH["items"]:,} items × {SEARCH["dim"]}, k = {SEARCH["k"]}.
+
+| | seconds | ratio to the peer |
+|---|---|---|
+| faiss-cpu, IndexFlatIP | {s["peer"]:.3f} | 1.00 |
+| reclab, rank.top_k | {s["ours"]:.3f} | {s["peer"] / s["ours"]:.2f} |
+
+The same items in the same order as sorting every float64 product: {"yes" if found["same"] else "NO"}.
+Peak memory beyond the input: {found["extra"]:.0f} MB.
+
+## Starting
+
+| | seconds |
+|---|---|
+| `import reclab`, beyond Python's own start | {started["import"]:.3f} |
+| `python -m reclab recommend "..."`, a new process | {started["recommend"]:.1f} |
+"""
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=7, help="runs of each side that count (default: 7)")
+    rounds = parser.parse_args().rounds
+    texts, python = mixed_texts(), peers()
+    with tqdm(total=5 * (rounds + 1), desc="bench", unit="run") as bar:
+        ours, peer = Side(sys.executable, "ours", texts), Side(python, "peer", texts)
+        found = search(ours, peer, rounds, bar)
+        enc = encoder(ours, peer, rounds, bar)
+    with fetch.writing(HERE / "README.md") as file:
+        file.write(report(enc, found, start_up(), texts, rounds).encode())
+    print((HERE / "README.md").read_text())
+
+
+if __name__ == "__main__":
+    main()

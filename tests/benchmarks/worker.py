@@ -1,0 +1,107 @@
+"""One side of a benchmark, in its own process: reads a task a line, answers with one line of JSON.
+
+`worker.py ours` runs in the project's environment, `worker.py peer` in the peers' (sentence-transformers, faiss).
+Tasks come as JSON objects: {"task": name, ...}; see the functions below.
+"""
+
+import json
+import resource
+import sys
+import time
+
+import numpy as np
+
+
+def vectors(seed, n, dim):
+    """Unit vectors, the same on both sides."""
+    made = np.random.default_rng(seed).standard_normal((n, dim), dtype=np.float32)
+    return made / np.linalg.norm(made, axis=1, keepdims=True)
+
+
+def seconds(function):
+    start = time.perf_counter()
+    result = function()
+    return time.perf_counter() - start, result
+
+
+def peak_memory():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+class Ours:
+    """reclab."""
+
+    def __init__(self, texts, folder):
+        import tensorflow as tf
+
+        from reclab import encoder, rank
+
+        self.tf, self.texts, self.enc, self.rank = tf, texts, encoder.load(folder), rank
+
+    def encode(self, precision):
+        taken, found = seconds(lambda: self.enc.encode(self.texts, precision=precision))
+        return {"seconds": taken, "vectors": found[:20].tolist()}
+
+    def matmul(self, precision):
+        """The best of several large matrix products, in GFLOP/s."""
+        a, b = (self.tf.cast(self.tf.random.normal(shape), precision) for shape in ((4096, 2048), (2048, 4096)))
+        taken = [seconds(lambda: self.tf.reduce_sum(self.tf.matmul(a, b)[0]).numpy())[0] for _ in range(8)]
+        return {"gflops": 2 * 4096 * 2048 * 4096 / min(taken) / 1e9}
+
+    def flops(self):
+        """Multiplications and additions of the network on the tokens of the texts, without padding."""
+        c = self.enc.bert.config
+        lengths = np.array([len(ids) for ids in self.enc.tokenize(self.texts)], float)
+        dense = 4 * c.hidden_size**2 + 2 * c.hidden_size * c.intermediate_size
+        a_token = 2 * dense + 4 * lengths * c.hidden_size
+        return {"flops": float(c.num_hidden_layers * (lengths * a_token).sum()), "tokens": int(lengths.sum())}
+
+    def search(self, queries, items, dim, k):
+        if not hasattr(self, "found"):
+            self.queries, self.items = vectors(1, queries, dim), vectors(2, items, dim)
+            self.rank.top_k(self.queries[:8], self.items[:5000], k)
+        before = peak_memory()
+        taken, self.found = seconds(lambda: self.rank.top_k(self.queries, self.items, k))
+        return {"seconds": taken, "extra_mb": (peak_memory() - before) / 1e6}
+
+    def naive(self, k):
+        """Whether sorting every float64 product gives the same items in the same order."""
+        same = True
+        for start in range(0, len(self.queries), 100):
+            scores = (self.queries[start : start + 100].astype(float) @ self.items.astype(float).T).astype(np.float32)
+            order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+            same = same and np.array_equal(order, self.found[0][start : start + 100])
+        return {"same": bool(same)}
+
+
+class Peer:
+    """sentence-transformers and faiss."""
+
+    def __init__(self, texts, folder):
+        from sentence_transformers import SentenceTransformer
+
+        self.texts, self.model = texts, SentenceTransformer(folder, device="cpu")
+
+    def encode(self, precision):
+        taken, found = seconds(lambda: self.model.encode(self.texts))
+        return {"seconds": taken, "vectors": found[:20].tolist()}
+
+    def search(self, queries, items, dim, k):
+        import faiss
+
+        if not hasattr(self, "index"):
+            self.index = faiss.IndexFlatIP(dim)
+            self.index.add(vectors(2, items, dim))
+            self.queries = vectors(1, queries, dim)
+        return {"seconds": seconds(lambda: self.index.search(self.queries, k))[0]}
+
+
+def main():
+    side = {"ours": Ours, "peer": Peer}[sys.argv[1]](json.loads(sys.stdin.readline()), sys.argv[2])
+    for line in sys.stdin:
+        task = json.loads(line)
+        print(json.dumps(getattr(side, task.pop("task"))(**task)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
