@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +33,7 @@ def load(name: str = "minilm") -> "Encoder":
     """
     if name.startswith("tfhub:"):
         return HubEncoder(name.removeprefix("tfhub:"))
-    if name in fetch.CATALOGUE:
+    if name == "minilm":
         return BertEncoder(fetch.folder(name), name=name)
     if Path(name).is_dir():
         return BertEncoder(name)
@@ -46,10 +46,10 @@ def load(name: str = "minilm") -> "Encoder":
 
 
 class Encoder:
-    """What every encoder offers: `name`, `dim`, and `encode`. A subclass gives `tokenize` and `embed`."""
+    """What every encoder offers: `name`, `dim`, `tokenizer` (a fast Hugging Face tokenizer) and `encode`.
 
-    name: str
-    dim: int
+    A subclass sets these fields and `max_length`, in tokens, and gives `embed`.
+    """
 
     def encode(
         self, texts: Sequence[str], *, batch_size: int = 64, precision: str = "float32", progress: bool = False
@@ -85,6 +85,14 @@ class Encoder:
                 bar.update(len(batch))
         return vectors
 
+    def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each text, with [CLS] and [SEP], cut after `max_length`."""
+        return text.tokenize(self.tokenizer, texts, self.max_length)
+
+    def embed(self, precision: str) -> Callable[[np.ndarray, np.ndarray], tf.Tensor]:
+        """The function from ids and mask, int32 (b, l), to unit vectors, float32 (b, dim)."""
+        raise NotImplementedError
+
     def __repr__(self):
         return f"{type(self).__name__}({self.name!r}, dim={self.dim})"
 
@@ -108,11 +116,8 @@ class BertEncoder(Encoder):
         self.max_length = min(limit, self.bert.config.max_position_embeddings)
         self._compiled = {}
 
-    def tokenize(self, texts):
-        return text.tokenize(self.tokenizer, texts, self.max_length)
-
     def embed(self, precision):
-        """The compiled function from ids and mask (b, l) to unit vectors (b, dim); traced once for all shapes."""
+        """Compiled, and traced once for all shapes."""
         key = precision, len(self.bert.variables)  # LoRA adds variables that an older trace does not read
         if key not in self._compiled:
             network = (
@@ -150,8 +155,6 @@ class HubEncoder(Encoder):
         self.model = hub.load(str(folder))
         self.max_length = 512
         self.dim = int(self._call(tf.constant([[1]]), tf.constant([[1]])).shape[-1])
-
-    tokenize = BertEncoder.tokenize
 
     def _call(self, ids, mask):
         inputs = {"input_word_ids": ids, "input_mask": mask, "input_type_ids": tf.zeros_like(ids)}
