@@ -41,7 +41,7 @@ bench: setup
 	@$(BIN)/python -m tests.benchmarks.run
 
 setup:
-	@command -v $(PYTHON) >/dev/null || { echo '$(PYTHON) is not installed: install Python 3.11, 3.12 or 3.13, or name one: make PYTHON=python3.12'; exit 1; }
+	@$(PYTHON) -c '' 2>/dev/null || { echo '$(PYTHON) does not run here: install Python 3.11, 3.12 or 3.13, or name one: make PYTHON=python3.12'; exit 1; }
 	@$(PYTHON) bootstrap.py $(if $(filter command environment,$(firstword $(origin PYTHON))),--exactly)
 
 # Writes requirements.lock anew from requirements.txt, for every platform and Python that is supported.

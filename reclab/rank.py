@@ -36,8 +36,8 @@ def top_k(queries: np.ndarray, items: np.ndarray, k: int) -> tuple[np.ndarray, n
     queries, items = _Unit(queries, "queries"), _Unit(items, "items")
     if queries.dim != items.dim:
         raise ValueError(f"queries and items must have one dimension, got {queries.dim} and {items.dim}.")
-    if not 1 <= k <= len(items):
-        raise ValueError(f"k must be between 1 and the number of items ({len(items)}), got {k}.")
+    if not (isinstance(k, int | np.integer) and 1 <= k <= len(items)):
+        raise ValueError(f"k must be a whole number between 1 and the number of items ({len(items)}), got {k}.")
     indices = np.empty((len(queries), k), np.int64)
     scores = np.empty((len(queries), k), np.float32)
 

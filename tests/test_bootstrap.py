@@ -88,4 +88,4 @@ def test_a_python_that_was_asked_for_is_the_one_that_is_used(clone):
 def test_make_says_when_there_is_no_such_python():
     done = subprocess.run(["make", "setup", "PYTHON=python9.9"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode
-    assert "python9.9 is not installed: install Python 3.11, 3.12 or 3.13" in done.stdout
+    assert "python9.9 does not run here: install Python 3.11, 3.12 or 3.13" in done.stdout

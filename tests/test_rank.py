@@ -88,8 +88,19 @@ def bad(row, value):
 @pytest.mark.parametrize(
     ("queries", "items", "k", "said"),
     [
-        (np.ones((2, 3)), np.ones((5, 3)), 0, r"k must be between 1 and the number of items \(5\), got 0"),
-        (np.ones((2, 3)), np.ones((5, 3)), 6, r"k must be between 1 and the number of items \(5\), got 6"),
+        (
+            np.ones((2, 3)),
+            np.ones((5, 3)),
+            0,
+            r"k must be a whole number between 1 and the number of items \(5\), got 0",
+        ),
+        (
+            np.ones((2, 3)),
+            np.ones((5, 3)),
+            6,
+            r"k must be a whole number between 1 and the number of items \(5\), got 6",
+        ),
+        (np.ones((2, 3)), np.ones((5, 3)), 2.5, "k must be a whole number .*, got 2.5"),
         (np.ones((2, 4)), np.ones((5, 3)), 1, "queries and items must have one dimension, got 4 and 3"),
         (np.ones(3), np.ones((5, 3)), 1, r"queries must be a matrix of real numbers, got shape \(3,\)"),
         (np.ones((2, 3)), np.array([["a"]]), 1, "items must be a matrix of real numbers"),

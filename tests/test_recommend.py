@@ -78,5 +78,7 @@ def test_bad_sentences_are_refused(recommend):
         recommend(["a", " "])
     with pytest.raises(TypeError, match=r"texts\[0\] must be a string, got int"):
         recommend([3])
-    with pytest.raises(ValueError, match=r"k must be between 1 and the number of items \(120\), got 121"):
+    with pytest.raises(
+        ValueError, match=r"k must be a whole number between 1 and the number of items \(120\), got 121"
+    ):
         recommend(["a"], k=121)
