@@ -1,4 +1,4 @@
-"""nbval: TensorFlow's log at C level differs between machines and runs, so what went to stderr is not compared."""
+"""nbval does not compare stderr: TensorFlow's log at C level differs between machines."""
 
 
 def pytest_collectstart(collector):

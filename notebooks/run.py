@@ -1,9 +1,9 @@
 """Execute the notebooks.
 
-`run.py course` writes the executed notebooks as pages to build/course/, with an index that has their minutes and peak
-memory; what has run well and has not changed since is not run again. `run.py refresh` stores the outputs in the
-notebooks themselves. Names such as `00_tour` limit either to some notebooks. A failure does not stop the others; the
-failures are listed at the end.
+`run.py course` writes the executed notebooks as pages to build/course/, with an index that has
+their minutes and peak memory; what has run well and has not changed since is not run again.
+`run.py refresh` stores the outputs in the notebooks themselves. Names such as `00_tour` limit
+either to some notebooks. A failure does not stop the others; the failures are listed at the end.
 """
 
 import argparse
@@ -24,11 +24,15 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbconvert import HTMLExporter
 from tqdm import tqdm
+from traitlets.config import Config
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 COURSE = ROOT / "build" / "course"
 TIMEOUT = 300  # seconds a cell
+WITHOUT_SOLUTIONS = Config(
+    {"TagRemovePreprocessor": {"enabled": True, "remove_input_tags": {"solution"}}}
+)
 
 
 @dataclasses.dataclass
@@ -65,7 +69,9 @@ def execute(path, key):
     """Run the notebook at `path` in a fresh kernel: the executed notebook and its `Run`."""
     notebook = nbformat.read(path, as_version=4)
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    client = NotebookClient(notebook, timeout=TIMEOUT, kernel_name="python3", resources={"metadata": {"path": HERE}})
+    client = NotebookClient(
+        notebook, timeout=TIMEOUT, kernel_name="python3", resources={"metadata": {"path": HERE}}
+    )
     failure, start, peak = None, time.monotonic(), 0
     with (
         tqdm(
@@ -88,21 +94,31 @@ def execute(path, key):
             bar.update()
         watch.over.set()
         peak = watch.peak
-    return notebook, Run(path.stem, key, round(time.monotonic() - start, 1), round(peak / 1e6), failure)
+    return notebook, Run(
+        path.stem, key, round(time.monotonic() - start, 1), round(peak / 1e6), failure
+    )
 
 
 def _failure(number, cell, error):
     first = next((line for line in cell.source.splitlines() if line.strip()), "")
-    reason = f"{error.ename}: {error.evalue}" if isinstance(error, CellExecutionError) else str(error).splitlines()[0]
+    reason = (
+        f"{error.ename}: {error.evalue}"
+        if isinstance(error, CellExecutionError)
+        else str(error).splitlines()[0]
+    )
     return f"code cell {number} ({first[:60]}): {reason}"
 
 
 def fingerprint(path):
-    """Changes whenever the notebook's own cells, the package, its data or the pinned packages do."""
+    """Changes whenever the notebook's cells, the package, its data or the pinned packages do."""
     digest = hashlib.sha256(sys.version.encode())
     for cell in nbformat.read(path, as_version=4).cells:
         digest.update(f"{cell.cell_type}{cell.source}".encode())
-    used = [ROOT / "requirements.lock", *sorted((ROOT / "reclab").glob("*.py")), *sorted((ROOT / "data").rglob("*"))]
+    used = [
+        ROOT / "requirements.lock",
+        *sorted((ROOT / "reclab").glob("*.py")),
+        *sorted((ROOT / "data").rglob("*")),
+    ]
     for file in used:
         if file.is_file():
             digest.update(file.read_bytes())
@@ -110,7 +126,7 @@ def fingerprint(path):
 
 
 def write(path, text):
-    """Write beside the place and rename, so that a killed run leaves the old file or the new one."""
+    """Write aside and rename, so that a killed run leaves the old file or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     aside.write_text(text, encoding="utf-8")
@@ -120,11 +136,15 @@ def write(path, text):
 def course(paths):
     runs = []
     for path in paths:
-        page, record, key = COURSE / f"{path.stem}.html", COURSE / f"{path.stem}.json", fingerprint(path)
+        page, record, key = (
+            COURSE / f"{path.stem}.html",
+            COURSE / f"{path.stem}.json",
+            fingerprint(path),
+        )
         run = _earlier(record, key) if page.is_file() else None
         if run is None:
             notebook, run = execute(path, key)
-            write(page, HTMLExporter().from_notebook_node(notebook)[0])
+            write(page, HTMLExporter(config=WITHOUT_SOLUTIONS).from_notebook_node(notebook)[0])
             write(record, json.dumps(dataclasses.asdict(run)))
             tqdm.write(f"{run.name}: {run.failure or run.line()}", file=sys.stderr)
         else:
@@ -163,21 +183,29 @@ def refresh(paths):
 def title(name):
     """The first heading of a notebook."""
     notebook = nbformat.read(HERE / f"{name}.ipynb", as_version=4)
-    return next(cell.source.splitlines()[0].lstrip("# ") for cell in notebook.cells if cell.cell_type == "markdown")
+    return next(
+        cell.source.splitlines()[0].lstrip("# ")
+        for cell in notebook.cells
+        if cell.cell_type == "markdown"
+    )
 
 
 def index(runs):
     rows = "\n".join(
-        f'<tr><td><a href="{run.name}.html">{html.escape(title(run.name))}</a></td><td>{run.seconds / 60:.1f}</td>'
+        f'<tr><td><a href="{run.name}.html">{html.escape(title(run.name))}</a></td>'
+        f"<td>{run.seconds / 60:.1f}</td>"
         f"<td>{run.peak_mb}</td><td>{html.escape(run.failure or 'ran well')}</td></tr>"
         for run in runs
     )
     return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>RecLab</title>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>RecLab</title>
 <style>
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 56rem; margin: 3rem auto; padding: 0 1rem; color: #222; }}
+body {{ font: 16px/1.5 system-ui, sans-serif; color: #222; }}
+body {{ max-width: 56rem; margin: 3rem auto; padding: 0 1rem; }}
 table {{ border-collapse: collapse; width: 100%; }}
-th, td {{ text-align: left; padding: .4rem .8rem .4rem 0; border-bottom: 1px solid #ddd; vertical-align: top; }}
+th, td {{ text-align: left; vertical-align: top; }}
+th, td {{ padding: .4rem .8rem .4rem 0; border-bottom: 1px solid #ddd; }}
 td:nth-child(2), td:nth-child(3) {{ font-variant-numeric: tabular-nums; }}
 </style></head><body>
 <h1>RecLab</h1>
@@ -190,7 +218,9 @@ td:nth-child(2), td:nth-child(3) {{ font-variant-numeric: tabular-nums; }}
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("what", choices=["course", "refresh"])
     parser.add_argument("names", nargs="*", help="notebooks, such as 00_tour; all if none is named")
     args = parser.parse_args()

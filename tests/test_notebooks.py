@@ -162,6 +162,16 @@ def test_a_failure_is_placed_and_the_others_still_run(place, capsys):
     assert "cell 1/1" in capsys.readouterr().err
 
 
+def test_a_page_does_not_give_the_solution_away(place):
+    path = write_notebook(place / "01_exercise.ipynb", "secret = 1", "assert secret")
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[1].metadata["tags"] = ["solution"]
+    nbformat.write(notebook, path)
+    assert run.course([path])[0].failure is None
+    page = (run.COURSE / "01_exercise.html").read_text(encoding="utf-8")
+    assert page.count("secret") == 1  # in the check
+
+
 def test_what_ran_well_and_did_not_change_is_not_run_again(place, capsys):
     path = write_notebook(place / "01_once.ipynb", "print('first')")
     first = run.course([path])[0]
