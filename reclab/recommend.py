@@ -91,7 +91,7 @@ class Recommender:
         A word counts if leaving it out costs at least half of what the strongest costs. Where no single word matters
         there is none.
         """
-        parts = [text.words(sentence) for sentence in texts]
+        parts = [text.words(sentence)[: self.enc.max_length] for sentence in texts]  # later words are not read anyway
         shorter = self.enc.encode([rest for part in parts for _, rest in part])
         reasons, start = [], 0
         for i, part in enumerate(parts):
@@ -104,4 +104,4 @@ class Recommender:
 
 def _strongest(words, falls, most):
     order = np.argsort(-falls, kind="stable")[:most]
-    return tuple(words[w] for w in order if falls[w] > 0 and falls[w] >= falls[order[0]] / 2)
+    return tuple(dict.fromkeys(words[w] for w in order if falls[w] > 0 and falls[w] >= falls[order[0]] / 2))

@@ -56,6 +56,16 @@ def test_why_is_what_leaving_a_word_out_costs(recommend, minilm, world):
     assert expected[0] == "piano"
 
 
+def test_a_word_said_twice_is_one_reason(recommend):
+    answer = recommend(["piano piano lessons"], k=5)[0]
+    assert all(len(set(item.why)) == len(item.why) for item in answer.items)
+
+
+def test_a_long_text_is_answered_by_what_is_read_of_it(recommend):
+    long = recommend(["a warm blanket. " + "word " * 3000], k=1)[0]
+    assert set(long.items[0].why) <= {"a", "warm", "blanket", "word"}
+
+
 def test_answers_keep_the_order_of_the_sentences(recommend):
     sentences = ["a novel", "noodle soup", "a keyboard"]
     together = recommend(sentences, k=4)
