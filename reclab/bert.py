@@ -47,7 +47,10 @@ class Config:
     @classmethod
     def read(cls, path: str | Path) -> "Config":
         """Read `config.json`; a ValueError names the field if it is missing or describes another kind of network."""
-        stored = json.loads(Path(path).read_text(encoding="utf-8"))
+        try:
+            stored = json.loads(Path(path).read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{path} cannot be read as JSON ({error}); download or copy it again.") from error
         for field, known in {"model_type": "bert", "hidden_act": "gelu", "position_embedding_type": "absolute"}.items():
             if stored.get(field, known) != known:
                 raise ValueError(f"{path}: {field} must be {known!r}, got {stored[field]!r}.")
@@ -254,9 +257,10 @@ def load(folder: str | Path) -> Bert:
     for needed in (config, path):
         if not needed.is_file():
             raise FileNotFoundError(f"{needed} is missing: a BERT checkpoint has config.json and model.safetensors.")
+    described = Config.read(config)
     try:
         with safe_open(path, "np") as file:
-            return _fill(Config.read(config), file, path)
+            return _fill(described, file, path)
     except SafetensorError as error:
         raise ValueError(f"{path} cannot be read as safetensors ({error}); download or copy it again.") from error
 

@@ -152,6 +152,10 @@ def test_damaged_and_missing_files_are_named(checkpoint):
         (folder / "model.safetensors").write_bytes(damaged)
         with pytest.raises(ValueError, match=r"model\.safetensors cannot be read as safetensors"):
             bert.load(folder)
+    (folder / "config.json").write_text('{"vocab_size": 12,')
+    with pytest.raises(ValueError, match=r"config\.json cannot be read as JSON"):
+        bert.load(folder)
+    (folder / "config.json").write_text(json.dumps(checkpoint.config))
     (folder / "model.safetensors").unlink()
     with pytest.raises(FileNotFoundError, match=r"model\.safetensors is missing"):
         bert.load(folder)
