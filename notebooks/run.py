@@ -56,47 +56,45 @@ class Watch(threading.Thread):
         super().__init__(daemon=True)
         self.process, self.peak, self.over = psutil.Process(pid), 0, threading.Event()
 
+    def look(self):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            held = self.process.memory_info().rss
+            for child in self.process.children(recursive=True):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    held += child.memory_info().rss
+            self.peak = max(self.peak, held)
+
     def run(self):
-        while True:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                family = [self.process, *self.process.children(recursive=True)]
-                self.peak = max(self.peak, sum(member.memory_info().rss for member in family))
-            if self.over.wait(0.2):
-                return
+        while not self.over.wait(0.2):
+            self.look()
 
 
 def execute(path, key):
     """Run the notebook at `path` in a fresh kernel: the executed notebook and its `Run`."""
     notebook = nbformat.read(path, as_version=4)
-    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    client = NotebookClient(
-        notebook, timeout=TIMEOUT, kernel_name="python3", resources={"metadata": {"path": HERE}}
-    )
-    failure, start, peak = None, time.monotonic(), 0
+    places = [i for i, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
+    where = {"metadata": {"path": HERE}}
+    client = NotebookClient(notebook, timeout=TIMEOUT, kernel_name="python3", resources=where)
+    shape = "{desc:16} {bar:24} cell {n}/{total} {elapsed}"
+    failure, start = None, time.monotonic()
     with (
-        tqdm(
-            cells,
-            desc=path.stem,
-            unit="cell",
-            bar_format="{desc:16} {bar:24} cell {n}/{total} {elapsed}",
-            file=sys.stderr,
-        ) as bar,
+        tqdm(total=len(places), desc=path.stem, bar_format=shape, file=sys.stderr) as bar,
         client.setup_kernel(),
     ):
         watch = Watch(client.km.provisioner.pid)
         watch.start()
-        for number, cell in enumerate(cells, start=1):
+        for number, place in enumerate(places, start=1):
             try:
-                client.execute_cell(cell, notebook.cells.index(cell))
+                client.execute_cell(notebook.cells[place], place)
             except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
-                failure = _failure(number, cell, error)
+                failure = _failure(number, notebook.cells[place], error)
                 break
             bar.update()
         watch.over.set()
-        peak = watch.peak
-    return notebook, Run(
-        path.stem, key, round(time.monotonic() - start, 1), round(peak / 1e6), failure
-    )
+        watch.join()
+        watch.look()  # once more, while the kernel still holds what it has
+    seconds, peak_mb = round(time.monotonic() - start, 1), round(watch.peak / 1e6)
+    return notebook, Run(path.stem, key, seconds, peak_mb, failure)
 
 
 def _failure(number, cell, error):
