@@ -12,7 +12,6 @@ import dataclasses
 import hashlib
 import html
 import json
-import os
 import sys
 import threading
 import time
@@ -25,6 +24,8 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbconvert import HTMLExporter
 from tqdm import tqdm
 from traitlets.config import Config
+
+from reclab import fetch
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -124,11 +125,8 @@ def fingerprint(path):
 
 
 def write(path, text):
-    """Write aside and rename, so that a killed run leaves the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.write_text(text, encoding="utf-8")
-    aside.replace(path)
+    with fetch.writing(path) as file:
+        file.write(text.encode())
 
 
 def course(paths):

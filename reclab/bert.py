@@ -265,11 +265,16 @@ def load(folder: str | Path) -> Bert:
         raise ValueError(f"{path} cannot be read as safetensors ({error}); download or copy it again.") from error
 
 
+def blank(config: Config, **options) -> Bert:
+    """A `Bert(config, **options)` of zeros, for weights to come: random numbers would take longer than reading them."""
+    model = Bert(dataclasses.replace(config, initializer_range=0.0), **options)
+    model.config = config
+    return model
+
+
 def _fill(config, file, path):
     stored = _names(file.keys())
-    blank = dataclasses.replace(config, initializer_range=0.0)  # random numbers would take longer than the weights
-    model = Bert(blank, pooler="pooler.dense.weight" in stored)
-    model.config = config
+    model = blank(config, pooler="pooler.dense.weight" in stored)
     wanted = model.tensors()
     if missing := sorted(wanted.keys() - stored.keys()):
         raise ValueError(f"{path}: {len(missing)} tensors are missing, the first is {missing[0]}.")

@@ -121,7 +121,7 @@ class BertEncoder(Encoder):
         key = precision, len(self.bert.variables)  # LoRA adds variables that an older trace does not read
         if key not in self._compiled:
             network = (
-                self.bert if precision == "float32" else bert.Bert(self.bert.config, pooler=False, dtype=precision)
+                self.bert if precision == "float32" else bert.blank(self.bert.config, pooler=False, dtype=precision)
             )
             self._compiled[key] = network, _compile(network, self.pooling)
         network, function = self._compiled[key]

@@ -218,15 +218,13 @@ def writing(path: Path) -> Iterator[BinaryIO]:
     'whole'
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as file:
-        try:
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with aside.open("wb") as file:
             yield file
-            file.close()
-            Path(file.name).replace(path)
-        except BaseException:
-            file.close()
-            Path(file.name).unlink(missing_ok=True)
-            raise
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def is_ready(name: str) -> bool:

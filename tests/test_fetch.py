@@ -213,10 +213,8 @@ def test_a_disk_without_room_is_told_before_anything_is_downloaded(cache, toy, t
     assert left(cache) == []
 
 
-def test_a_disk_that_fills_up_leaves_nothing_half_written(cache, tmp_path):
+def test_a_disk_that_fills_up_leaves_nothing_half_written(cache, tmp_path, code):
     """The system refuses every file above 100 kB, as a full disk would."""
-    path = pack(tmp_path / "toy.zip", {f"toy/{name}": content for name, content in FILES.items()})
-    code = ENTRY.format(files={name: sha(content) for name, content in FILES.items()}, sha=sha(path.read_bytes()))
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
     with serve(tmp_path) as (address, _):
         _, err = python(limit + code, ADDRESS=f"{address}/toy.zip").communicate(timeout=60)
