@@ -1,4 +1,4 @@
-"""Load the RecLab world or a public dataset as tidy tables.
+"""Load the RecLab world or a public dataset as tidy tables, and split it without leaking the future.
 
 `load("world")` gives the world that is written for this course, `load("ml-latest-small")` the small MovieLens set,
 `load(folder)` a world of the same form that a teacher brings. Every table is checked where it enters.
@@ -6,12 +6,17 @@
 
 import dataclasses
 import re
-from collections.abc import Mapping
+import wave
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from scipy import sparse
 
 from reclab import fetch
+from reclab.tables import read_table, refuse
+from reclab.truth import Truth
 
 INTENTS = (
     "shopping",
@@ -25,9 +30,13 @@ INTENTS = (
     "music",
     "books",
 )
+OUT_OF_SCOPE = "out of scope"
 KINDS = ("search", "chat", "behaviour log")
 SPLITS = ("train", "validation", "test")
 SCENES = ("shop", "video", "music", "travel", "books", "news", "social", "games")
+ACTIONS = ("impression", "click", "dwell", "like", "purchase")
+DEVICES = ("phone", "laptop", "tablet", "tv")
+AGE_BANDS = ("16-24", "25-34", "35-49", "50-64", "65+")
 
 _INSTALLED = Path(__file__).parent / "world"
 WORLD = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parents[1] / "data"
@@ -35,20 +44,27 @@ WORLD = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parents[1] / "data
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class World:
-    """The RecLab world, bilingual.
+    """The RecLab world, bilingual. The data card, data/README.md, tells how each table was made.
 
     Attributes:
         items: item, scene, intent, title_en, title_zh, description_en, description_zh, brand, category, price (US
             dollars), released (a day), image and sound (files, or missing).
-        themes: item, theme, weight; what people like about an item, hidden from models. An item's weights add up to 1.
         intents: intent, name_zh, description_en, description_zh.
-        utterances: text, lang ("en", "zh"), intents (one, or several with ";" between), kind, split; what people say.
+        utterances: text, lang ("en", "zh"), intents (one, several with ";" between, or "out of scope"), kind, split.
+        people: person, age_band, city, joined (a day), friends (ids with ";" between, or missing).
+        events: person, item, time, scene, action, dwell_s (seconds; only of "dwell"), rating (1 to 5; only of some
+            "dwell"), position (1 is the first; missing if the item was found by searching), device, session.
+        truth: what really drives people, hidden from models; None in a folder without it.
+        folder: where the files lie.
     """
 
     items: pd.DataFrame
-    themes: pd.DataFrame
     intents: pd.DataFrame
     utterances: pd.DataFrame
+    people: pd.DataFrame
+    events: pd.DataFrame
+    truth: Truth | None
+    folder: Path
 
     @property
     def titles(self) -> list[str]:
@@ -73,9 +89,61 @@ class World:
         """What each intent means, in an English sentence."""
         return dict(zip(self.intents["intent"], self.intents["description_en"], strict=True))
 
+    def said(self, *, split: str, lang: str = "en") -> pd.DataFrame:
+        """The utterances of a split that have exactly one of the ten intents.
+
+        >>> load("world").said(split="test")["intents"].nunique()
+        10
+        """
+        rows = self.utterances
+        if split not in SPLITS:
+            raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}.")
+        return rows[rows["intents"].isin(INTENTS) & (rows["split"] == split) & (rows["lang"] == lang)].reset_index(
+            drop=True
+        )
+
+    def interactions(self, actions: Sequence[str] = ("click",)) -> "Interactions":
+        """Who did one of these things with which item.
+
+        >>> load("world").interactions(["like", "purchase"]).matrix().shape
+        (2000, 600)
+        """
+        if unknown := set(actions) - set(ACTIONS):
+            raise ValueError(f"actions must be among {', '.join(ACTIONS)}, got {min(unknown)!r}.")
+        events = self.events[self.events["action"].isin(list(actions))]
+        return Interactions.of(events, people=self.people["person"], items=self.items["item"])
+
+    def raw_events(self) -> pd.DataFrame:
+        """The log as it was recorded, dirty on purpose, every cell a text: for notebook 01."""
+        path = self.folder / "events_raw.csv.gz"
+        return read_table(path, dict.fromkeys((*_EVENTS, "price"), "string"), optional=(*_EVENTS, "price"))
+
+    def pictures(self) -> np.ndarray:
+        """The items' pictures, in the order of `items`: (items, 64, 64, 3) uint8.
+
+        Raises:
+            ValueError: an item has no picture, or a file is damaged or of another size.
+        """
+        return np.stack([self._file(row.item, row.image, _picture) for row in self.items.itertuples()])
+
+    def sounds(self) -> dict[str, np.ndarray]:
+        """The sound of each item that has one: (16000,) float32 from -1 to 1, two seconds at 8 kHz."""
+        heard = self.items.dropna(subset="sound")
+        return {row.item: self._file(row.item, row.sound, _sound) for row in heard.itertuples()}
+
+    def _file(self, item, name, read):
+        if pd.isna(name):
+            raise ValueError(f"{self.folder / 'items.csv'} names no picture for {item}.")
+        path = self.folder / name
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} is missing, which items.csv names for {item}.")
+        return read(path)
+
     def __repr__(self):
-        themes = self.themes["theme"].nunique()
-        return f"World({len(self.items)} items, {themes} themes, {len(self.utterances)} utterances)"
+        return (
+            f"World({len(self.items)} items, {len(self.people)} people, {len(self.events)} events, "
+            f"{len(self.utterances)} utterances)"
+        )
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -100,9 +168,138 @@ class MovieLens:
         tags = items["tags"].where(items["tags"] == "", ". " + items["tags"])
         return (items["title"] + ". " + items["genres"] + tags).tolist()
 
+    def interactions(self) -> "Interactions":
+        """Who rated which film, whatever the rating."""
+        return Interactions.of(self.ratings, people=np.unique(self.ratings["person"]), items=self.items["item"])
+
     def __repr__(self):
         people = self.ratings["person"].nunique()
         return f"MovieLens({len(self.items)} items, {people} people, {len(self.ratings)} ratings)"
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Interactions:
+    """Who met which item, and when: what rankers learn from.
+
+    Attributes:
+        people: the ids of all people, one row of the matrix each, also of those without an interaction.
+        items: the ids of all items, one column each.
+        person: (n,) row of each interaction.
+        item: (n,) column of each interaction.
+        time: (n,) datetime64, never decreasing.
+
+    >>> events = pd.DataFrame({"person": ["ann", "bob", "ann"], "item": ["tea", "tea", "jazz"],
+    ...                        "time": pd.to_datetime(["2026-07-02", "2026-07-01", "2026-07-03"])})
+    >>> met = Interactions.of(events, people=["ann", "bob", "cy"], items=["jazz", "tea"])
+    >>> met
+    Interactions(3 of 2 people with 2 items, 2026-07-01 to 2026-07-03, 50.0 % of all pairs)
+    >>> met.matrix().toarray()
+    array([[1., 1.],
+           [0., 1.],
+           [0., 0.]], dtype=float32)
+    """
+
+    people: pd.Index
+    items: pd.Index
+    person: np.ndarray
+    item: np.ndarray
+    time: np.ndarray
+
+    @classmethod
+    def of(cls, events: pd.DataFrame, *, people: Sequence, items: Sequence) -> "Interactions":
+        """From a table with the columns person, item and time; rows of equal time keep their order.
+
+        Raises:
+            ValueError: a column is missing, an id repeats, is unknown or missing, or a time is missing.
+        """
+        if missing := [column for column in ("person", "item", "time") if column not in events.columns]:
+            raise ValueError(f"events must have the columns person, item and time; {missing[0]} is missing.")
+        people, items = pd.Index(people), pd.Index(items)
+        for name, ids in {"people": people, "items": items}.items():
+            if not ids.is_unique:
+                raise ValueError(f"{name} must be different ids, {ids[ids.duplicated()][0]!r} repeats.")
+        if events["time"].isna().any():
+            raise ValueError(f"every event must have a time, {events['time'].isna().sum()} have none.")
+        events = events.sort_values("time", kind="stable")
+        person, item = people.get_indexer(events["person"]), items.get_indexer(events["item"])
+        for name, rows in {"person": person, "item": item}.items():
+            if (rows < 0).any():
+                first = events[name].iloc[np.argmax(rows < 0)]
+                raise ValueError(f"{(rows < 0).sum()} events have an unknown {name}, the first is {first!r}.")
+        return cls(people, items, person, item, events["time"].to_numpy())
+
+    def take(self, rows: np.ndarray) -> "Interactions":
+        """Some of the interactions, by a mask or by positions, with the same people and items."""
+        rows = np.sort(np.arange(len(self))[rows])
+        return dataclasses.replace(self, person=self.person[rows], item=self.item[rows], time=self.time[rows])
+
+    def matrix(self) -> sparse.csr_array:
+        """How often each person met each item: (people, items) float32."""
+        ones = np.ones(len(self), np.float32)
+        return sparse.coo_array((ones, (self.person, self.item)), shape=(len(self.people), len(self.items))).tocsr()
+
+    def first(self) -> "Interactions":
+        """Of each person and item only the first meeting."""
+        return self.take(~pd.DataFrame({"person": self.person, "item": self.item}).duplicated().to_numpy())
+
+    def __len__(self):
+        return len(self.person)
+
+    def __repr__(self):
+        if not len(self):
+            return f"Interactions(none of {len(self.people)} people with {len(self.items)} items)"
+        pairs = self.matrix().nnz / (len(self.people) * len(self.items))
+        first, last = (np.datetime_as_string(time, "D") for time in (self.time[0], self.time[-1]))
+        people, items = len(np.unique(self.person)), len(np.unique(self.item))
+        met = f"{len(self)} of {people} people with {items} items"
+        return f"Interactions({met}, {first} to {last}, {100 * pairs:.1f} % of all pairs)"
+
+
+def split_by_time(
+    interactions: Interactions, *, at: pd.Timestamp | str | None = None, share: float = 0.2
+) -> tuple[Interactions, Interactions]:
+    """What happened before a moment, and from then on. Nothing of the future is in the first part.
+
+    Args:
+        interactions: what to split.
+        at: the moment; without it the one that leaves the given `share` to the second part. Interactions of one and the
+            same time stay together, in the second part.
+        share: above 0 and below 1.
+
+    Raises:
+        ValueError: a part would be empty.
+
+    >>> before, after = split_by_time(load("world").interactions(), at="2026-09-15")
+    >>> before.time[-1] < np.datetime64("2026-09-15") <= after.time[0]
+    True
+    """
+    if at is None:
+        if not 0 < share < 1:
+            raise ValueError(f"share must be above 0 and below 1, got {share}.")
+        at = interactions.time[int(np.ceil(len(interactions) * (1 - share)))] if len(interactions) > 1 else None
+    later = interactions.time >= np.datetime64(pd.Timestamp(at))
+    if later.all() or not later.any():
+        raise ValueError(f"a split at {at} leaves one part empty: {interactions!r}.")
+    return interactions.take(~later), interactions.take(later)
+
+
+def split_last(interactions: Interactions) -> tuple[Interactions, Interactions]:
+    """Each person's newest item for the test, and what the person met before it for training.
+
+    The newest item is the one met last for the first time. What a person did with known items after that is in neither
+    part, since it happened later. People with a single item stay in training.
+
+    >>> train, test = split_last(load("world").interactions())
+    >>> train.matrix().multiply(test.matrix()).nnz  # nothing of the test was met before
+    0
+    """
+    table = pd.DataFrame({"person": interactions.person, "item": interactions.item})
+    fresh = ~table.duplicated()
+    newest = table.index.to_series()[fresh].groupby(table["person"][fresh]).agg(["max", "count"])
+    newest = newest["max"].where(newest["count"] > 1, len(table))
+    cut = table["person"].map(newest).to_numpy()
+    place = np.arange(len(table))
+    return interactions.take(place < cut), interactions.take(place == cut)
 
 
 def load(name: str | Path = "world") -> World | MovieLens:
@@ -125,101 +322,183 @@ def load(name: str | Path = "world") -> World | MovieLens:
     raise ValueError(f'name must be "world", "ml-latest-small" or a folder with CSV tables, got {str(name)!r}.')
 
 
-def read_table(
-    path: str | Path, columns: Mapping[str, str], *, key: tuple[str, ...] = (), optional: tuple[str, ...] = ()
-) -> pd.DataFrame:
-    """Read a UTF-8 CSV file and check it.
+# --- the world's tables ----------------------------------------------------------------------------------------------
 
-    Args:
-        path: the file.
-        columns: name and pandas dtype ("datetime" for days) of each column that must be there; others are left out.
-        key: columns that together may not repeat.
-        optional: columns that may have empty cells.
-
-    Raises:
-        FileNotFoundError: the file is not there.
-        ValueError: it is not UTF-8, a column is missing, a cell is empty or of another type, or a key repeats.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing: it should be a CSV table with the columns {', '.join(columns)}.")
-    try:
-        raw = pd.read_csv(path, dtype="string", keep_default_na=False, na_values=[""], encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path} must be UTF-8 text: byte {error.start} is {error.object[error.start]:#04x}. Save it as UTF-8."
-        ) from error
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise ValueError(f"{path} cannot be read as CSV: {error}") from error
-    if missing := [column for column in columns if column not in raw.columns]:
-        raise ValueError(f"{path} lacks the column {missing[0]!r}; it has {', '.join(raw.columns)}.")
-    table = raw[list(columns)]
-    for column in columns:
-        if column not in optional:
-            refuse(path, table, table[column].isna(), f"{column} may not be empty")
-    table = table.assign(
-        **{column: _cast(path, table, column, dtype) for column, dtype in columns.items() if dtype != "string"}
-    )
-    if key:
-        refuse(path, table, table.duplicated(list(key), keep=False), f"{' and '.join(key)} may not repeat")
-    return table
-
-
-def refuse(path: Path, table: pd.DataFrame, bad: pd.Series, rule: str) -> None:
-    """Raise a ValueError that names the rule, counts the `bad` rows and shows the first three; if none is bad, pass."""
-    if count := int(bad.sum()):
-        shown = table[bad].head(3).to_string(index=False, max_colwidth=30)
-        raise ValueError(f"{path}: {rule}; {count} of {len(table)} rows do not keep to it. The first:\n{shown}")
-
-
-def _cast(path, table, column, dtype):
-    if dtype == "datetime":
-        values = pd.to_datetime(table[column], format="%Y-%m-%d", errors="coerce")
-        refuse(path, table, values.isna() & table[column].notna(), f"{column} must be a day like 2024-05-31")
-        return values
-    values = pd.to_numeric(table[column], errors="coerce").astype("Float64")
-    fits = values.notna() & ((values % 1 == 0) if dtype.startswith("int") else True)
-    refuse(
-        path,
-        table,
-        ~fits & table[column].notna(),
-        f"{column} must be {'a whole number' if dtype.startswith('int') else 'a number'}",
-    )
-    return values.astype(dtype)
+_EVENTS = ("person", "item", "time", "scene", "action", "dwell_s", "rating", "position", "device", "session")
 
 
 def _world(folder):
-    text = dict.fromkeys(
-        ("item", "scene", "intent", "title_en", "title_zh", "description_en", "description_zh", "brand", "category"),
-        "string",
-    )
-    columns = text | {"price": "float64", "released": "datetime", "image": "string", "sound": "string"}
+    items = _items(folder)
+    intents = _intents(folder)
+    utterances = _utterances(folder)
+    first_day, days = _log(folder)
+    people = _people(folder)
+    events = _events(folder, items, people, first_day, days)
+    truth = _truth(folder, items, people, days) if (folder / "items_truth.csv").exists() else None
+    return World(items, intents, utterances, people, events, truth, folder)
+
+
+def _items(folder):
     path = folder / "items.csv"
+    text = _strings("item scene intent title_en title_zh description_en description_zh brand category")
+    columns = text | {"price": "float64", "released": "datetime", "image": "string", "sound": "string"}
     items = read_table(path, columns, key=("item",), optional=("price", "image", "sound"))
-    refuse(path, items, ~items["intent"].isin(INTENTS), f"intent must be one of {', '.join(INTENTS)}")
-    refuse(path, items, ~items["scene"].isin(SCENES), f"scene must be one of {', '.join(SCENES)}")
+    _among(path, items, intent=INTENTS, scene=SCENES)
     refuse(path, items, items["price"] < 0, "price may not be negative")
+    for column in ("image", "sound"):
+        outside = items[column].str.contains(r"^/|\\|\.\.|:", na=False)
+        refuse(path, items, outside, f"{column} must be a file below this folder")
+    return items
 
-    path = folder / "themes.csv"
-    themes = read_table(path, {"item": "string", "theme": "string", "weight": "float64"}, key=("item", "theme"))
-    refuse(path, themes, ~themes["item"].isin(items["item"]), "item must stand in items.csv")
-    refuse(path, themes, ~themes["weight"].between(0, 1, inclusive="right"), "weight must be above 0 and at most 1")
-    totals = themes.groupby("item")["weight"].transform("sum")
-    refuse(path, themes, (totals - 1).abs() > 1e-6, "an item's weights must add up to 1")
 
+def _intents(folder):
     path = folder / "intents.csv"
-    columns = dict.fromkeys(("intent", "name_zh", "description_en", "description_zh"), "string")
-    intents = read_table(path, columns, key=("intent",))
-    refuse(path, intents, ~intents["intent"].isin(INTENTS), f"intent must be one of {', '.join(INTENTS)}")
+    intents = read_table(path, _strings("intent name_zh description_en description_zh"), key=("intent",))
+    _among(path, intents, intent=INTENTS)
+    return intents
 
+
+def _utterances(folder):
     path = folder / "utterances.csv"
-    columns = dict.fromkeys(("text", "lang", "intents", "kind", "split"), "string")
-    utterances = read_table(path, columns, key=("text",))
-    for column, allowed in {"lang": ("en", "zh"), "kind": KINDS, "split": SPLITS}.items():
-        refuse(path, utterances, ~utterances[column].isin(allowed), f"{column} must be one of {', '.join(allowed)}")
-    known = utterances["intents"].map(lambda named: set(named.split(";")) <= set(INTENTS))
-    refuse(path, utterances, ~known.astype(bool), f"intents must be among {', '.join(INTENTS)}")
-    return World(items, themes, intents, utterances)
+    utterances = read_table(path, _strings("text lang intents kind split"), key=("text",))
+    _among(path, utterances, lang=("en", "zh"), kind=KINDS, split=SPLITS)
+    known = utterances["intents"].map(lambda named: named == OUT_OF_SCOPE or set(named.split(";")) <= set(INTENTS))
+    refuse(path, utterances, ~known.astype(bool), f'intents must be among {", ".join(INTENTS)}, or "{OUT_OF_SCOPE}"')
+    return utterances
+
+
+def _log(folder):
+    path = folder / "log.csv"
+    log = read_table(path, {"first_day": "datetime", "days": "int64"})
+    refuse(path, log, pd.Series(len(log) != 1, log.index), "there must be one row")
+    refuse(path, log, log["days"] < 1, "days must be at least 1")
+    return log["first_day"].iloc[0], int(log["days"].iloc[0])
+
+
+def _people(folder):
+    path = folder / "people.csv"
+    columns = _strings("person age_band city") | {"joined": "datetime", "friends": "string"}
+    people = read_table(path, columns, key=("person",), optional=("friends",))
+    _among(path, people, age_band=AGE_BANDS)
+    pairs = people.assign(friend=people["friends"].str.split(";")).explode("friend").dropna(subset="friend")
+    refuse(path, pairs, ~pairs["friend"].isin(people["person"]), "friends must be people of this table")
+    known = pd.MultiIndex.from_frame(pairs[["person", "friend"]])
+    mutual = pd.MultiIndex.from_frame(pairs[["friend", "person"]]).isin(known)
+    refuse(path, pairs, pd.Series(~mutual, pairs.index), "friendship must stand in both rows")
+    return people
+
+
+def _events(folder, items, people, first_day, days):
+    path = folder / "events.csv.gz"
+    path = path if path.exists() else folder / "events.csv"
+    numbers = {"dwell_s": "float64", "rating": "Int64", "position": "Int64", "session": "int64"}
+    columns = dict.fromkeys(_EVENTS, "string") | {"time": "time"} | numbers
+    optional = ("dwell_s", "rating", "position")
+    events = read_table(path, columns, key=("person", "item", "time", "action"), optional=optional)
+    _among(path, events, scene=SCENES, action=ACTIONS, device=DEVICES)
+    item = items.set_index("item").reindex(events["item"])
+    joined = people.set_index("person")["joined"].reindex(events["person"])
+    after = first_day + pd.Timedelta(days=days)
+    rules = {
+        "person must stand in people.csv": joined.isna(),
+        "item must stand in items.csv": item["scene"].isna(),
+        "scene must be the item's": item["scene"].fillna("").to_numpy() != events["scene"].to_numpy(),
+        f"time must be within the log, {first_day:%Y-%m-%d} and {days} days": ~events["time"].between(
+            first_day, after, inclusive="left"
+        ),
+        "time may not be before the person joined": events["time"].to_numpy() < joined.to_numpy(),
+        "time may not be before the item was released": events["time"].to_numpy() < item["released"].to_numpy(),
+        "dwell_s must be above 0 and at most 86400": ~events["dwell_s"].dropna().between(0, 86400, inclusive="right"),
+        "dwell_s must stand with the action dwell, and only there": events["dwell_s"].isna()
+        == (events["action"] == "dwell"),
+        "rating must be 1 to 5": ~events["rating"].dropna().between(1, 5),
+        "position must be at least 1": events["position"].dropna() < 1,
+        "a session must be of one person": events.groupby("session")["person"].transform("nunique") > 1,
+    }
+    for rule, bad in rules.items():
+        bad = pd.Series(np.asarray(bad), bad.index if len(bad) < len(events) else events.index)
+        refuse(path, events, bad.reindex(events.index, fill_value=False), rule)
+    return events
+
+
+def _truth(folder, items, people, days):
+    themes_path, tastes_path = folder / "themes.csv", folder / "tastes.csv"
+    themes = read_table(themes_path, {"item": "string", "theme": "string", "weight": "float64"}, key=("item", "theme"))
+    refuse(themes_path, themes, ~themes["item"].isin(items["item"]), "item must stand in items.csv")
+    _shares(themes_path, themes, "item", "weight")
+
+    shares = {"start": "float64", "end": "float64"}
+    tastes = read_table(tastes_path, _strings("person theme") | shares, key=("person", "theme"))
+    refuse(tastes_path, tastes, ~tastes["person"].isin(people["person"]), "person must stand in people.csv")
+    for column in shares:
+        _shares(tastes_path, tastes, "person", column, zero=True)
+
+    path = folder / "items_truth.csv"
+    columns = {"appeal": "float64"} | _strings("palette shape texture timbre") | {"tempo": "float64"}
+    hidden_items = read_table(path, {"item": "string"} | columns, key=("item",), optional=("timbre", "tempo"))
+    path = folder / "people_truth.csv"
+    columns = (
+        _strings("person group")
+        | dict.fromkeys(("activity", "thrift", "variety", "chronotype"), "float64")
+        | _strings("favourite_scene main_device loved_palette disliked_palette loved_shape loved_texture loved_timbre")
+        | {"tempo": "float64", "satisfaction": "float64", "left": "datetime"}
+    )
+    hidden_people = read_table(path, columns, key=("person",), optional=("left",))
+    for name, hidden, seen, key in (
+        ("items_truth.csv", hidden_items, items, "item"),
+        ("people_truth.csv", hidden_people, people, "person"),
+    ):
+        same = len(hidden) == len(seen) and (hidden[key].to_numpy() == seen[key].to_numpy()).all()
+        if not same:
+            raise ValueError(f"{folder / name} must have the rows of {key}s that the open table has, in its order.")
+    return Truth(hidden_items, themes, hidden_people, tastes, days)
+
+
+def _strings(names):
+    return dict.fromkeys(names.split(), "string")
+
+
+def _among(path, table, **allowed):
+    for column, values in allowed.items():
+        refuse(path, table, ~table[column].isin(values), f"{column} must be one of {', '.join(values)}")
+
+
+def _shares(path, table, of, column, zero=False):
+    """Each part between 0 and 1, and together 1."""
+    inclusive = "both" if zero else "right"
+    low = "0" if zero else "above 0"
+    refuse(path, table, ~table[column].between(0, 1, inclusive=inclusive), f"{column} must be {low} and at most 1")
+    totals = table.groupby(of)[column].transform("sum")
+    refuse(
+        path, table, (totals - 1).abs() > 1e-6, f"{'an' if of[0] in 'aeiou' else 'a'} {of}'s {column}s must add up to 1"
+    )
+
+
+def _picture(path):
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        picture = np.asarray(Image.open(path).convert("RGB"))
+    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        raise ValueError(f"{path} cannot be read as a picture: {error}") from error
+    if picture.shape != (64, 64, 3):
+        raise ValueError(f"{path} must be 64 x 64 pixels, it is {picture.shape[1]} x {picture.shape[0]}.")
+    return picture
+
+
+def _sound(path):
+    try:
+        with wave.open(str(path), "rb") as file:
+            form = file.getnchannels(), file.getsampwidth(), file.getframerate(), file.getnframes()
+            samples = np.frombuffer(file.readframes(form[3]), "<i2")
+    except (wave.Error, EOFError) as error:
+        raise ValueError(f"{path} cannot be read as a WAV file: {error}") from error
+    if form != (1, 2, 8000, 16000) or len(samples) != 16000:
+        raise ValueError(f"{path} must be 2 s of one channel, 16 bit, 8000 Hz; it has {form}.")
+    return samples.astype(np.float32) / 32768
+
+
+# --- MovieLens --------------------------------------------------------------------------------------------------------
 
 
 def _movielens(folder):
