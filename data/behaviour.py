@@ -20,8 +20,8 @@ FRESH, FRESH_DAYS = 2.5, 7.0  # what an item released today gains, and in how ma
 SEARCH, SHARPNESS = 0.4, 1.2  # share of steps that are a search; the item is drawn with weight e ** (SHARPNESS * worth)
 EXAMINE = 0.8  # the item at position k is looked at with probability k ** -EXAMINE
 BAR = 4.0  # the worth at which an item that is looked at is clicked every second time
-FRIEND, TIP_KEEPS = 0.8, 0.8  # what a friend's like or purchase adds, and what is left of it a day later
-BORED, BORED_KEEPS = 1.2, 0.75  # what one more item of a theme costs, and what is left of it a day later
+FRIEND, TIP_KEEPS = 1.5, 0.8  # what a friend's like or purchase adds, and what is left of it a day later
+BORED, BORED_KEEPS = 2.5, 0.75  # what one more item of a theme costs, and what is left of it a day later
 AGAIN = {"music": 0.0, "games": -0.5, "video": -1.5}  # what having had an item costs; elsewhere:
 AGAIN_ELSEWHERE = -3.0
 

@@ -186,7 +186,7 @@ class Interactions:
         items: the ids of all items, one column each.
         person: (n,) row of each interaction.
         item: (n,) column of each interaction.
-        time: (n,) datetime64, never decreasing.
+        time: (n,) datetime64, never decreasing; UTC where the events have a time zone.
 
     >>> events = pd.DataFrame({"person": ["ann", "bob", "ann"], "item": ["tea", "tea", "jazz"],
     ...                        "time": pd.to_datetime(["2026-07-02", "2026-07-01", "2026-07-03"])})
@@ -226,7 +226,8 @@ class Interactions:
             if (rows < 0).any():
                 first = events[name].iloc[np.argmax(rows < 0)]
                 raise ValueError(f"{(rows < 0).sum()} events have an unknown {name}, the first is {first!r}.")
-        return cls(people, items, person, item, events["time"].to_numpy())
+        time = pd.to_datetime(events["time"], utc=True).dt.tz_localize(None)
+        return cls(people, items, person, item, time.to_numpy())
 
     def take(self, rows: np.ndarray) -> "Interactions":
         """Some of the interactions, by a mask or by positions, with the same people and items."""

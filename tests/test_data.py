@@ -1,9 +1,13 @@
+import gzip
 import re
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from reclab import data, fetch
 
@@ -16,73 +20,152 @@ def world():
 # --- the world ------------------------------------------------------------------------------------------------------
 
 
-def test_the_world_has_twelve_items_an_intent(world):
-    assert world.items.groupby("intent").size().to_dict() == dict.fromkeys(data.INTENTS, 12)
-    assert set(world.items["scene"]) == set(data.SCENES)
-    assert world.themes["theme"].nunique() == 40
-    assert world.themes.groupby("item").size().between(2, 4).all()
-    assert list(world.descriptions) == list(data.INTENTS)
-
-
 def test_columns_have_their_types(world):
     assert world.items["price"].dtype == np.float64
     assert world.items["released"].between("2015-01-01", "2026-12-31").all()
     assert world.items[["item", "title_en", "title_zh", "description_en", "description_zh"]].notna().all(axis=None)
-
-
-def test_descriptions_do_not_name_their_themes(world):
-    texts = dict(zip(world.items["item"], world.items["description_en"].str.lower(), strict=True))
-    named = [(row.item, row.theme) for row in world.themes.itertuples() if row.theme in texts[row.item]]
-    assert named == []
-
-
-def test_chinese_is_chinese(world):
-    han = world.items["description_zh"].str.count(r"[\u4e00-\u9fff]")
-    assert (han >= 0.6 * world.items["description_zh"].str.len()).all()
-    assert not world.items["description_zh"].str.contains(r"[,;:?!]").any()
-
-
-def test_no_two_descriptions_are_near_duplicates(world, minilm):
-    vectors = minilm.encode(world.items["description_en"].tolist())
-    cosines = vectors @ vectors.T
-    np.fill_diagonal(cosines, 0)
-    assert cosines.max() < 0.95
+    types = {"time": "datetime64[ns]", "dwell_s": "float64", "rating": "Int64", "position": "Int64", "session": "int64"}
+    assert world.events.dtypes.astype(str).to_dict() == dict.fromkeys(world.events.columns, "string") | types
+    assert world.events["time"].is_monotonic_increasing
 
 
 def test_texts_come_in_two_languages(world):
-    assert world.texts("zh")[0].startswith("港口灰亚麻外搭。")
+    assert world.texts("zh")[0].startswith(world.items["title_zh"][0] + "。")
     with pytest.raises(ValueError, match='language must be "en" or "zh", got \'fr\''):
         world.texts("fr")
 
 
-def test_utterances_come_in_both_languages_and_all_intents(world):
-    english = world.utterances.query("lang == 'en'")
-    assert set(english["intents"]) == set(world.utterances.query("lang == 'zh'")["intents"]) == set(data.INTENTS)
-    assert set(english["kind"]) == set(data.KINDS)
+def test_said_gives_sentences_with_one_intent(world):
+    rows = [world.said(split=split, lang=lang) for split in data.SPLITS for lang in ("en", "zh")]
+    single = world.utterances["intents"].isin(data.INTENTS)
+    assert sum(map(len, rows)) == single.sum()
+    assert all(set(part["intents"]) == set(data.INTENTS) for part in rows)
+    with pytest.raises(ValueError, match="split must be one of train, validation, test, got 'dev'"):
+        world.said(split="dev")
 
 
-def test_the_data_card_counts_right(world):
-    card = (data.WORLD / "README.md").read_text(encoding="utf-8")
-    counted = dict(re.findall(r"^\| `(\w+)\.csv` \| (\d+)", card, re.M))
-    assert counted == {name: str(len(getattr(world, name))) for name in ("items", "themes", "intents", "utterances")}
-    english, chinese = world.items["description_en"].str.split().str.len(), world.items["description_zh"].str.len()
-    spans = f"{english.min()}–{english.max()} English words, {chinese.min()}–{chinese.max()} Chinese characters"
-    assert spans in card
-    assert f"from {world.items['released'].dt.year.min()} to {world.items['released'].dt.year.max()}" in card
+def test_unknown_actions_are_refused(world):
+    with pytest.raises(ValueError, match=r"actions must be among impression, click, .*, got 'buy'"):
+        world.interactions(["click", "buy"])
+
+
+# --- interactions ---------------------------------------------------------------------------------------------------
+
+
+def met(rows, people="abc", items="xyz"):
+    """Interactions from "a x 3": person, item, day of January."""
+    table = pd.DataFrame([row.split() for row in rows], columns=["person", "item", "time"])
+    table["time"] = pd.to_datetime("2026-01-" + table["time"].str.zfill(2))
+    return data.Interactions.of(table, people=list(people), items=list(items))
+
+
+def pairs(interactions):
+    names = zip(interactions.people[interactions.person], interactions.items[interactions.item], strict=True)
+    return [
+        f"{p} {i} {t.astype('datetime64[D]').item().day}" for (p, i), t in zip(names, interactions.time, strict=True)
+    ]
+
+
+def test_interactions_are_sorted_and_counted():
+    some = met(["b y 5", "a x 2", "a x 9", "a z 1"])
+    assert pairs(some) == ["a z 1", "a x 2", "b y 5", "a x 9"]
+    np.testing.assert_array_equal(some.matrix().toarray(), [[2, 0, 1], [0, 1, 0], [0, 0, 0]])
+    assert pairs(some.first()) == ["a z 1", "a x 2", "b y 5"]
+    assert repr(some) == "Interactions(4 of 2 people with 3 items, 2026-01-01 to 2026-01-09, 33.3 % of all pairs)"
+
+
+def test_take_keeps_people_items_and_order():
+    some = met(["a x 1", "b y 2", "c z 3"])
+    assert pairs(some.take([2, 0])) == ["a x 1", "c z 3"]
+    assert pairs(some.take(np.array([False, True, False]))) == ["b y 2"]
+    assert some.take([1]).matrix().shape == (3, 3)
+    assert repr(some.take([])) == "Interactions(none of 3 people with 3 items)"
+
+
+@pytest.mark.parametrize(
+    ("rows", "people", "said"),
+    [
+        (["a x 1", "d x 2"], "abc", "1 events have an unknown person, the first is 'd'"),
+        (["a w 1", "b v 2"], "abc", "2 events have an unknown item, the first is 'w'"),
+        (["a x 1"], "aab", "people must be different ids, 'a' repeats"),
+    ],
+)
+def test_unknown_ids_are_refused(rows, people, said):
+    with pytest.raises(ValueError, match=said):
+        met(rows, people)
+
+
+def test_events_without_time_are_refused():
+    table = pd.DataFrame({"person": ["a", "a"], "item": ["x", "y"]})
+    with pytest.raises(ValueError, match="the columns person, item and time; time is missing"):
+        data.Interactions.of(table, people="a", items="xy")
+    table["time"] = [pd.Timestamp("2026-01-01"), pd.NaT]
+    with pytest.raises(ValueError, match="every event must have a time, 1 have none"):
+        data.Interactions.of(table, people=["a"], items=["x", "y"])
+
+
+def test_split_by_time_by_hand():
+    some = met(["a x 1", "b x 2", "a y 3", "c x 3", "b z 4"])
+    before, after = data.split_by_time(some, at="2026-01-03")
+    assert pairs(before) == ["a x 1", "b x 2"]
+    assert pairs(after) == ["a y 3", "c x 3", "b z 4"], "equal times stay together"
+    assert [len(part) for part in data.split_by_time(some, share=0.4)] == [2, 3], "the tie goes to the second part"
+    assert [len(part) for part in data.split_by_time(some, share=0.2)] == [4, 1]
+
+
+@pytest.mark.parametrize(("at", "share"), [("2025-01-01", 0.2), ("2027-01-01", 0.2), (None, 0), (None, 1)])
+def test_an_empty_part_is_refused(at, share):
+    with pytest.raises(ValueError, match=r"leaves one part empty|share must be above 0 and below 1"):
+        data.split_by_time(met(["a x 1", "b x 2"]), at=at, share=share)
+
+
+def test_split_last_by_hand():
+    train, test = data.split_last(met(["a x 1", "a y 2", "a x 3", "b z 1", "c x 2", "c y 5", "c z 5"]))
+    assert pairs(test) == ["a y 2", "c z 5"], "the newest item, not the newest event; of a tie the later row"
+    assert pairs(train) == ["a x 1", "b z 1", "c x 2", "c y 5"], "what came after the newest item is in neither part"
+
+
+def test_splits_of_the_world_leak_nothing(world):
+    clicks = world.interactions()
+    before, after = data.split_by_time(clicks)
+    assert len(before) + len(after) == len(clicks)
+    assert before.time.max() < after.time.min()
+    train, test = data.split_last(clicks)
+    assert len(np.unique(test.person)) == len(test)
+    assert train.matrix().multiply(test.matrix()).nnz == 0
+    latest = pd.Series(train.time).groupby(train.person).max()
+    assert (latest.reindex(test.person).to_numpy() <= test.time).all()
 
 
 # --- damage ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def small_world(tmp_path_factory):
+    out = tmp_path_factory.mktemp("world")
+    command = [sys.executable, str(data.WORLD / "make_world.py"), "--people", "40", "--days", "10", "--items", "4"]
+    subprocess.run([*command, "--only", "log", "--out", str(out)], check=True, capture_output=True)
+    return out
+
+
 @pytest.fixture
-def folder(tmp_path):
-    for name in ("items.csv", "themes.csv", "intents.csv", "utterances.csv"):
-        shutil.copy(data.WORLD / name, tmp_path)
+def folder(tmp_path, small_world):
+    for path in small_world.iterdir():
+        if path.suffix == ".gz":
+            (tmp_path / path.stem).write_bytes(gzip.decompress(path.read_bytes()))
+        else:
+            shutil.copy(path, tmp_path)
     return tmp_path
 
 
-def test_a_teachers_own_folder_is_loaded(folder, world):
-    pd.testing.assert_frame_equal(data.load(folder).items, world.items)
+def test_a_teachers_own_folder_is_loaded(folder):
+    whole = data.load(folder)
+    assert repr(whole).startswith("World(40 items, 40 people, ")
+    for name in ("themes.csv", "tastes.csv", "items_truth.csv", "people_truth.csv", "events_raw.csv"):
+        (folder / name).unlink()
+    plain = data.load(folder)
+    assert plain.truth is None
+    pd.testing.assert_frame_equal(plain.events, whole.events)
 
 
 def edit(folder, name, change):
@@ -94,11 +177,11 @@ def edit(folder, name, change):
     ("name", "change", "said"),
     [
         ("items.csv", lambda s: s.replace(",price,", ",cost,", 1), "items.csv lacks the column 'price'; it has item,"),
-        ("items.csv", lambda s: s.replace("sho02,", "sho01,", 1), r"item may not repeat; 2 of 120 rows"),
+        ("items.csv", lambda s: s.replace("sho02,", "sho01,", 1), r"item may not repeat; 2 of 40 rows"),
         (
             "items.csv",
             lambda s: s.replace("sho02,shop,shopping", "sho02,shop,", 1),
-            "intent may not be empty; 1 of 120",
+            "intent may not be empty; 1 of 40",
         ),
         (
             "items.csv",
@@ -107,7 +190,7 @@ def edit(folder, name, change):
         ),
         ("items.csv", lambda s: s.replace("sho02,shop,", "sho02,mall,", 1), "scene must be one of shop"),
         ("items.csv", lambda s: s.replace(",29.00,", ",-29.00,", 1), "price may not be negative"),
-        ("items.csv", lambda s: s.replace(",29.00,", ",cheap,", 1), "price must be a number; 1 of 120 rows"),
+        ("items.csv", lambda s: s.replace(",29.00,", ",cheap,", 1), "price must be a number; 1 of 40 rows"),
         ("items.csv", lambda s: s.replace("2024-09-02", "02/09/2024", 1), "released must be a day like 2024-05-31"),
         ("items.csv", lambda s: s.replace("2024-09-02", "2024-13-02", 1), "released must be a day like 2024-05-31"),
         ("items.csv", lambda s: "", "cannot be read as CSV"),
@@ -133,6 +216,132 @@ def test_damage_is_named(folder, name, change, said):
     edit(folder, name, change)
     with pytest.raises(ValueError, match=said):
         data.load(folder)
+
+
+def of(events, action):
+    """The first row of an action."""
+    return int(np.argmax(events["action"] == action))
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        ("people.csv", lambda t: t["age_band"].where(t.index != 3, "teen"), "age_band must be one of 16-24"),
+        ("people.csv", lambda t: t["joined"].where(t.index != 3, "last May"), "joined must be a day like"),
+        ("people.csv", lambda t: t["friends"].where(t.index != 3, "p9999"), "friends must be people of this table"),
+        ("people.csv", lambda t: t["friends"].where(t.index != 3, "p0004"), "friendship must stand in both rows"),
+        ("people.csv", lambda t: t["person"].where(t.index != 3, "p0001"), "person may not repeat; 2 of 40"),
+        ("events.csv", lambda t: t["person"].where(t.index != 3, "p9999"), "person must stand in people.csv; 1 of"),
+        ("events.csv", lambda t: t["item"].where(t.index != 3, "xyz01"), "item must stand in items.csv; 1 of"),
+        ("events.csv", lambda t: t["time"].where(t.index != 3, "2026-13-01T00:00:00"), "time must be a time like"),
+        ("events.csv", lambda t: t["time"].where(t.index != 3, "2026-06-30T23:59:59"), "time must be within the log"),
+        ("events.csv", lambda t: t["time"].where(t.index != 3, "2026-07-11T00:00:00"), "time must be within the log"),
+        ("events.csv", lambda t: t["scene"].where(t.index != 3, "mall"), "scene must be one of shop"),
+        ("events.csv", lambda t: t["scene"].map(lambda s: "news" if s == "shop" else s), "scene must be the item's"),
+        ("events.csv", lambda t: t["action"].where(t.index != 3, "view"), "action must be one of impression"),
+        ("events.csv", lambda t: t["dwell_s"].where(t.index != of(t, "dwell"), "-1"), "dwell_s must be above 0"),
+        ("events.csv", lambda t: t["dwell_s"].where(t.index != of(t, "dwell"), "inf"), "dwell_s must be a number"),
+        (
+            "events.csv",
+            lambda t: t["dwell_s"].where(t.index != of(t, "dwell"), ""),
+            "dwell_s must stand with the action",
+        ),
+        (
+            "events.csv",
+            lambda t: t["dwell_s"].where(t.index != of(t, "click"), "9"),
+            "dwell_s must stand with the action",
+        ),
+        ("events.csv", lambda t: t["rating"].where(t.index != of(t, "dwell"), "6"), "rating must be 1 to 5; 1 of"),
+        ("events.csv", lambda t: t["rating"].where(t.index != of(t, "dwell"), "4.5"), "rating must be a whole number"),
+        ("events.csv", lambda t: t["position"].where(t.index != 3, "0"), "position must be at least 1; 1 of"),
+        ("events.csv", lambda t: t["device"].where(t.index != 3, "fridge"), "device must be one of phone"),
+        ("events.csv", lambda t: t["session"].map(lambda s: "1"), "a session must be of one person"),
+        ("log.csv", lambda t: t["days"].map(lambda d: "0"), "days must be at least 1"),
+        ("tastes.csv", lambda t: t["person"].where(t.index != 3, "p9999"), "person must stand in people.csv"),
+        ("tastes.csv", lambda t: t["end"].where(t.index != 3, "0.999"), "a person's ends must add up to 1"),
+        (
+            "items.csv",
+            lambda t: t["image"].where(t.index != 3, "../secret.png"),
+            "image must be a file below this folder",
+        ),
+    ],
+)
+def test_damaged_cells_are_named(folder, name, change, said):
+    table = pd.read_csv(folder / name, dtype=str, keep_default_na=False)
+    changed = change(table)
+    assert not changed.equals(table[changed.name]), "the case damages something"
+    table.assign(**{changed.name: changed}).to_csv(folder / name, index=False)
+    with pytest.raises(ValueError, match=re.escape(said)):
+        data.load(folder)
+
+
+def test_rows_that_repeat_are_counted(folder):
+    edit(folder, "events.csv", lambda s: s + s.splitlines()[5] + "\n")
+    with pytest.raises(ValueError, match="person and item and time and action may not repeat; 2 of"):
+        data.load(folder)
+
+
+def test_events_before_somebody_joined_or_something_came_out_are_refused(folder, tmp_path):
+    for name, column, said in (
+        ("items.csv", "released", "time may not be before the item was released"),
+        ("people.csv", "joined", "time may not be before the person joined"),
+    ):
+        table = pd.read_csv(folder / name, dtype=str, keep_default_na=False)
+        table.assign(**{column: "2026-07-10"}).to_csv(folder / name, index=False)
+        with pytest.raises(ValueError, match=said):
+            data.load(folder)
+
+
+def test_truth_about_others_is_refused(folder):
+    edit(folder, "people_truth.csv", lambda s: s.replace("p0003,", "p0300,", 1))
+    with pytest.raises(ValueError, match=r"people_truth\.csv must have the rows of persons that the open table has"):
+        data.load(folder)
+
+
+def test_a_truncated_log_is_named(folder, small_world):
+    (folder / "events.csv").unlink()
+    whole = (small_world / "events.csv.gz").read_bytes()
+    (folder / "events.csv.gz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match=r"events\.csv\.gz cannot be read as CSV"):
+        data.load(folder)
+
+
+@pytest.fixture
+def drawn(tmp_path, small_world):
+    """A world whose first item has a picture, and whose music has sounds."""
+    out = tmp_path / "drawn"
+    shutil.copytree(small_world, out)
+    for name in ("images", "sounds"):
+        shutil.copytree(data.WORLD / name, out / name)
+    return data.load(out)
+
+
+def test_pictures_and_sounds_come_in_order(drawn, world):
+    places = pd.Index(world.items["item"]).get_indexer(drawn.items["item"])
+    np.testing.assert_array_equal(drawn.pictures(), world.pictures()[places])
+    assert list(drawn.sounds()) == ["mus01", "mus02", "mus03", "mus04"]
+
+
+def test_damaged_pictures_and_sounds_are_named(drawn):
+    picture, sound = drawn.folder / "images" / "sho01.png", drawn.folder / "sounds" / "mus01.wav"
+    whole = picture.read_bytes()
+    for bad in (whole[:200], b"", b"not a picture"):
+        picture.write_bytes(bad)
+        with pytest.raises(ValueError, match=r"sho01\.png cannot be read as a picture"):
+            drawn.pictures()
+    Image.new("RGB", (32, 64)).save(picture)
+    with pytest.raises(ValueError, match=r"sho01\.png must be 64 x 64 pixels, it is 32 x 64"):
+        drawn.pictures()
+    picture.unlink()
+    with pytest.raises(FileNotFoundError, match=r"sho01\.png is missing, which items\.csv names for sho01"):
+        drawn.pictures()
+    whole = sound.read_bytes()
+    sound.write_bytes(whole[:-100])
+    with pytest.raises(ValueError, match=r"mus01\.wav must be 2 s of one channel"):
+        drawn.sounds()
+    sound.write_bytes(whole[:20])
+    with pytest.raises(ValueError, match=r"mus01\.wav cannot be read as a WAV file"):
+        drawn.sounds()
 
 
 def test_the_first_bad_rows_are_shown(folder):
@@ -177,6 +386,14 @@ def test_movielens_is_whole(movielens):
     assert movielens.ratings["rating"].between(0.5, 5).all()
     assert movielens.ratings["time"].between("1996-01-01", "2018-12-31").all()
     assert movielens.items["year"].isna().sum() == 13
+
+
+def test_movielens_interactions(movielens):
+    assert repr(movielens.interactions()).startswith(
+        "Interactions(100836 of 610 people with 9724 items, 1996-03-29 to "
+    )
+    train, test = data.split_last(movielens.interactions())
+    assert len(test) == 610 and len(train) == 100836 - 610
 
 
 def test_movielens_texts_read_as_people_speak(movielens):

@@ -60,7 +60,7 @@ def test_a_small_world_is_a_whole_world(small):
 
 
 def test_what_is_shipped_was_made_so(small):
-    """Pictures, sounds and styles depend on the item's name alone, so a small build must agree with the shipped files."""
+    """Pictures, sounds and styles depend on the name of the item alone: a small build agrees with the shipped files."""
     shipped, built = data.load("world"), data.load(small[0])
     rows = pd.Index(shipped.items["item"]).get_indexer(built.items["item"])
     np.testing.assert_array_equal(built.pictures(), shipped.pictures()[rows])
@@ -109,7 +109,7 @@ def test_a_tune_beats_in_its_tempo(programs):
     sound = sounds.play("drum", 120, np.random.default_rng(1)).astype(float)
     assert sound.shape == (16000,)
     energy = np.add.reduceat(sound**2, np.arange(0, 16000, 200))  # 25 ms
-    onsets = np.flatnonzero((energy[1:] > 4 * energy[:-1] + 1e6)) + 1
+    onsets = np.flatnonzero(energy[1:] > 4 * energy[:-1] + 1e6) + 1
     assert len(onsets) >= 2
     np.testing.assert_array_equal(onsets % 20, 0)
 
