@@ -143,7 +143,7 @@ class Behaviour:
             scene = _choose(np.log(factors), rng)
         hours = self._hours(who, scene, weekend)
         other = rng.integers(0, len(DEVICES), n)
-        liking = self.truth.liking(day)[who] + self._moment(hours, weekend) @ self.intent.T
+        liking = self.truth.liking(day, who) + self._moment(hours, weekend) @ self.intent.T
         liking[:, self.released > day] = -np.inf
         liking[self.scene != scene[:, None]] = -np.inf
         self.sessions += n
@@ -196,7 +196,7 @@ class Behaviour:
         self._click(visits, going[row], item, np.zeros(len(row), int), worth[row, item])
 
     def _slates(self, day, who, worth):
-        """What is shown: drawn without replacement (Plackett-Luce) by popularity, novelty and the person's past intents."""
+        """What is shown: drawn without replacement (Plackett-Luce) by popularity, novelty and the person's intents."""
         past = self.intents_had[who]
         past = past / np.maximum(past.sum(1, keepdims=True), 1)
         fresh = FRESH * np.exp(-np.maximum(day - self.released, 0) / FRESH_DAYS)

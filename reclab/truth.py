@@ -1,6 +1,7 @@
 """What really drives the people of the RecLab world: the answer that models are judged against, never their input."""
 
 import dataclasses
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -36,39 +37,45 @@ class Truth:
     def __repr__(self):
         return f"Truth({len(self.people)} people, {len(self.items)} items, {self.days} days)"
 
-    def liking(self, day: int) -> np.ndarray:
+    def liking(self, day: int, people: np.ndarray | None = None) -> np.ndarray:
         """How much each person likes each item on a day of the log, before time, company, price or boredom play in.
 
         `liking[u, i] = MATCH * match[u, i] + appeal[i] + looks[u, i] + sounds[u, i]`
 
         Args:
             day: 0 for the log's first day.
+            people: rows of the people to tell about; everybody if left out.
 
         Returns:
             (people, items) float64; a difference of 1 multiplies the odds of a choice by e.
         """
-        return MATCH * self.match(day) + self.items["appeal"].to_numpy() + self.looks() + self.sounds()
+        style = self.looks(people) + self.sounds(people)
+        return MATCH * self.match(day, people) + self.items["appeal"].to_numpy() + style
 
-    def match(self, day: int) -> np.ndarray:
+    def match(self, day: int, people: np.ndarray | None = None) -> np.ndarray:
         """The cosine of a person's interests on a day and an item's theme weights ** POWER: (people, items), 0 to 1."""
         if not 0 <= day < self.days:
             raise ValueError(f"day must be between 0 and {self.days - 1}, got {day}.")
-        start, end = (_wide(self.tastes, "person", self.people, self._names, which) for which in ("start", "end"))
+        start, end = (interests[_rows(people)] for interests in self._interests)
         interests = start + (end - start) * day / max(self.days - 1, 1)
         return _unit(interests) @ _unit(self.item_themes**POWER).T
 
-    @property
+    @cached_property
     def item_themes(self) -> np.ndarray:
         """The weight of each theme, in alphabetical order, in each item: (items, themes)."""
         return _wide(self.themes, "item", self.items, self._names, "weight")
+
+    @cached_property
+    def _interests(self):
+        return [_wide(self.tastes, "person", self.people, self._names, which) for which in ("start", "end")]
 
     @property
     def _names(self):
         return sorted(set(self.themes["theme"]) | set(self.tastes["theme"]))
 
-    def looks(self) -> np.ndarray:
+    def looks(self, people: np.ndarray | None = None) -> np.ndarray:
         """What pictures add: (people, items)."""
-        people, items = self.people, self.items
+        people, items = self.people.iloc[_rows(people)], self.items
         return (
             LOVED_PALETTE * _same(people["loved_palette"], items["palette"])
             + DISLIKED_PALETTE * _same(people["disliked_palette"], items["palette"])
@@ -76,11 +83,16 @@ class Truth:
             + LOVED_TEXTURE * _same(people["loved_texture"], items["texture"])
         )
 
-    def sounds(self) -> np.ndarray:
+    def sounds(self, people: np.ndarray | None = None) -> np.ndarray:
         """What sounds add: (people, items), 0 where an item has none."""
-        apart = self.people["tempo"].to_numpy()[:, None] - self.items["tempo"].to_numpy()
+        people = self.people.iloc[_rows(people)]
+        apart = people["tempo"].to_numpy()[:, None] - self.items["tempo"].to_numpy()
         right = np.where(np.isnan(apart), 0, np.exp(-((apart / TEMPO_WIDTH) ** 2) / 2))
-        return LOVED_TIMBRE * _same(self.people["loved_timbre"], self.items["timbre"]) + TEMPO * right
+        return LOVED_TIMBRE * _same(people["loved_timbre"], self.items["timbre"]) + TEMPO * right
+
+
+def _rows(people):
+    return slice(None) if people is None else people
 
 
 def _wide(table, key, rows, names, value):

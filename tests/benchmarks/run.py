@@ -12,6 +12,8 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +123,27 @@ def start_up(rounds=7):
     return {"import": median([sys.executable, "-c", "import reclab"]), "recommend": median(recommend)}
 
 
+def world(bar):
+    """Make the world anew: is every byte as shipped, how long does it take, and how long ten times the people?"""
+    with tempfile.TemporaryDirectory() as folder:
+        taken = {}
+        for people in (2000, 20_000):
+            out = Path(folder, str(people))
+            command = [sys.executable, str(data.WORLD / "make_world.py"), "--out", str(out), "--people", str(people)]
+            begin = time.monotonic()
+            subprocess.run([*command, "--only", "log"], check=True, capture_output=True)
+            taken[people] = time.monotonic() - begin
+            bar.update()
+        out = Path(folder, "2000")
+        subprocess.run([sys.executable, str(data.WORLD / "make_world.py"), "--out", str(out)], check=True)
+        made = {path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+        other = [name for name, content in made.items() if (data.WORLD / name).read_bytes() != content]
+        log = [len(data.load(Path(folder, str(people))).events) for people in taken]
+        bar.update()
+    size = sum(path.stat().st_size for path in data.WORLD.rglob("*") if path.suffix != ".pyc" and path.is_file())
+    return {"taken": taken, "log": log, "files": len(made), "other": other, "size": size}
+
+
 def machine():
     flags, model = set(), platform.processor() or platform.machine()
     if (info := Path("/proc/cpuinfo")).is_file():
@@ -134,7 +157,7 @@ def machine():
     return f"{os.cpu_count()} cores ({model}; {', '.join(wide) or 'no AVX'}), Python {platform.python_version()}"
 
 
-def report(enc, found, started, texts, rounds):
+def report(enc, found, started, made, texts, rounds):
     m, work, peaks = enc["medians"], enc["work"], enc["peaks"]
     rows = []
     labels = {"peer": "sentence-transformers", "float32": "reclab, float32", "bfloat16": "reclab, bfloat16"}
@@ -143,6 +166,7 @@ def report(enc, found, started, texts, rounds):
         share = f"{gflops:.0f} of {peaks[name]:.0f}" if name in peaks else f"{gflops:.0f}"
         rows.append(f"| {label} | {m[name]:.2f} | {len(texts) / m[name]:.0f} | {m['peer'] / m[name]:.2f} | {share} |")
     s = found["medians"]
+    small, large = made["taken"].values()
     return f"""# Benchmarks
 
 Written by `make bench` on {datetime.date.today()}: {machine()}.
@@ -179,6 +203,16 @@ Peak memory beyond the input: {found["extra"]:.0f} MB.
 |---|---|
 | `import reclab`, a new process, Python's own start included | {started["import"]:.3f} |
 | `python -m reclab recommend "..."`, a new process | {started["recommend"]:.1f} |
+
+## The world
+
+| | events | seconds | ratio |
+|---|---|---|---|
+| the log of 2,000 people | {made["log"][0]:,} | {small:.1f} | 1.0 |
+| the log of 20,000 people | {made["log"][1]:,} | {large:.1f} | {large / small:.1f} |
+
+Made anew, of {made["files"]} files {len(made["other"])} differ from what is shipped{": " if made["other"] else ""}{", ".join(map(str, made["other"][:5]))}.
+The folder has {made["size"] / 1e6:.1f} MB.
 """
 
 
@@ -187,12 +221,13 @@ def main():
     parser.add_argument("--rounds", type=int, default=7, help="runs of each side that count (default: 7)")
     rounds = parser.parse_args().rounds
     texts, python = mixed_texts(), peers()
-    with tqdm(total=5 * (rounds + 1), desc="bench", unit="run") as bar:
+    with tqdm(total=5 * (rounds + 1) + 3, desc="bench", unit="run") as bar:
+        made = world(bar)
         ours, peer = Side(sys.executable, "ours", texts), Side(python, "peer", texts)
         found = search(ours, peer, rounds, bar)
         enc = encoder(ours, peer, rounds, bar)
     with fetch.writing(HERE / "README.md") as file:
-        file.write(report(enc, found, start_up(), texts, rounds).encode())
+        file.write(report(enc, found, start_up(), made, texts, rounds).encode())
     print((HERE / "README.md").read_text())
 
 
