@@ -258,7 +258,8 @@ class Behaviour:
             peaks = np.array(HOURS[name][0])
             peak = peaks[self.rng.choice(len(peaks), len(of), p=peaks[:, 2])]
             hours[of] = self.rng.normal(peak[:, 0], peak[:, 1])
-        return (hours + self.chronotype[who] + 0.8 * weekend).clip(0.2, 23.5)
+        late = hours + self.chronotype[who] + 0.8 * weekend
+        return 23.7 - np.abs(23.7 - np.abs(late))  # nobody stays up beyond midnight: they come as much earlier
 
     def _moment(self, hours, weekend):
         """(visits, intents): what the hour and the day add to each intent."""

@@ -220,7 +220,7 @@ def main():
     parser.add_argument("what", choices=["course", "refresh"])
     parser.add_argument("names", nargs="*", help="notebooks, such as 00_tour; all if none is named")
     args = parser.parse_args()
-    there = {path.stem: path for path in sorted(HERE.glob("[0-9]*.ipynb"))}
+    there = {path.stem: path for path in sorted(HERE.glob("[0-9a]*_*.ipynb"))}
     if unknown := [name for name in args.names if name not in there]:
         parser.error(f"no notebook {unknown[0]}; there are {', '.join(there)}")
     paths = [there[name] for name in args.names or there]

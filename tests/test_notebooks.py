@@ -9,8 +9,10 @@ import nbformat
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PATHS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
+PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 NOTEBOOKS = {path.stem: nbformat.read(path, as_version=4) for path in PATHS}
+LESSONS = [name for name in NOTEBOOKS if name[0].isdigit()]
+APPENDICES = [name for name in NOTEBOOKS if name.startswith("appendix_")]
 
 spec = importlib.util.spec_from_file_location("run", ROOT / "notebooks" / "run.py")
 run = importlib.util.module_from_spec(spec)
@@ -40,8 +42,12 @@ def test_a_notebook_leaves_the_machine_alone(name):
     assert not re.search(r"pip install|sys\.path|filterwarnings|urlopen|requests\.get|^[!%]", sources, re.M)
 
 
-@pytest.mark.parametrize("name", NOTEBOOKS)
-def test_a_notebook_has_its_parts(name):
+def test_every_notebook_is_a_lesson_or_an_appendix():
+    assert [*LESSONS, *APPENDICES] == list(NOTEBOOKS)
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_a_lesson_has_its_parts(name):
     notebook = NOTEBOOKS[name]
     prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     assert prose.startswith(f"# {name[:2]} · ")
@@ -52,7 +58,19 @@ def test_a_notebook_has_its_parts(name):
     assert all(len(cell.source.splitlines()) <= 20 for cell in code(notebook))
 
 
-@pytest.mark.parametrize("name", NOTEBOOKS)
+@pytest.mark.parametrize("name", APPENDICES)
+def test_an_appendix_shows_and_claims(name):
+    notebook = NOTEBOOKS[name]
+    prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    assert prose.startswith("# Appendix · ")
+    for part in ("claim", "Next", "References"):
+        assert part in prose
+    assert sum(cell.source.count("assert ") for cell in code(notebook)) >= 5
+    assert sum("image/png" in o.get("data", {}) for cell in code(notebook) for o in cell.outputs) >= 5
+    assert all(len(cell.source.splitlines()) <= 20 for cell in code(notebook))
+
+
+@pytest.mark.parametrize("name", LESSONS)
 def test_every_exercise_has_a_solution_out_of_sight_and_a_check(name):
     notebook = NOTEBOOKS[name]
     kinds = [
@@ -125,7 +143,7 @@ def test_the_tours_checks_take_right_answers_and_tell_wrong_ones_apart(tour, exe
 
 def test_the_list_of_notebooks_has_a_row_for_each():
     rows = (ROOT / "notebooks" / "README.md").read_text(encoding="utf-8")
-    assert re.findall(r"\((\d\d_\w+)\.ipynb\)", rows) == list(NOTEBOOKS)
+    assert re.findall(r"\((\w+)\.ipynb\)", rows) == list(NOTEBOOKS)
 
 
 # --- running them ---------------------------------------------------------------------------------------------------
