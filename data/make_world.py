@@ -32,7 +32,8 @@ DAYS = 90
 APPEAL = 0.9  # spread of what makes an item liked by everybody
 
 
-def main():
+def main() -> None:
+    """Read the command line and make what it asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=HERE, help="folder to write into (default: this one)")
     parser.add_argument("--people", type=int, default=2000, help="how many people (default: %(default)s)")

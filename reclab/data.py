@@ -271,8 +271,8 @@ def split_by_time(
         ValueError: a part would be empty.
 
     >>> before, after = split_by_time(load("world").interactions(), at="2026-09-15")
-    >>> before.time[-1] < np.datetime64("2026-09-15") <= after.time[0]
-    True
+    >>> before.time.max() < after.time.min()
+    np.True_
     """
     if at is None:
         if not 0 < share < 1:
@@ -312,7 +312,7 @@ def load(name: str | Path = "world") -> World | MovieLens:
         fetch.FetchError: a public dataset could not be downloaded.
 
     >>> load("world")
-    World(120 items, 40 themes, 63 utterances)
+    World(600 items, 2000 people, 146526 events, 5794 utterances)
     """
     if name == "world":
         return _world(WORLD)

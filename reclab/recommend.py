@@ -42,9 +42,9 @@ class Recommender:
 
     >>> from reclab import data, encoder
     >>> world = data.load("world")
-    >>> answer = Recommender(encoder.load(), world, world.descriptions)(["jazz piano"], k=1)[0]
+    >>> answer = Recommender(encoder.load(), world, world.descriptions)(["a sourdough starter"], k=1)[0]
     >>> answer.intent, answer.items[0].title, answer.items[0].why
-    ('music', 'After the Last Waiter Leaves', ('piano',))
+    ('food', 'Grumpy Jar Dried Starter', ('sourdough', 'starter'))
     """
 
     def __init__(

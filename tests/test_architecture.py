@@ -107,7 +107,10 @@ def test_an_installed_package_brings_its_data(tmp_path):
     code = "from reclab import data; print(data.WORLD, data.load('world'))"
     environment = os.environ | {"PYTHONPATH": str(tmp_path / "site")}
     done = subprocess.run([sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True)
-    assert done.stdout.strip() == f"{tmp_path / 'site' / 'reclab' / 'world'} World(120 items, 40 themes, 63 utterances)"
+    assert (
+        done.stdout.strip()
+        == f"{tmp_path / 'site' / 'reclab' / 'world'} World(600 items, 2000 people, 146526 events, 5794 utterances)"
+    )
 
 
 # --- what never enters ----------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from reclab.intent import ZeroShotClassifier
 
 @pytest.fixture(scope="module")
 def sentences():
-    return data.load("world").utterances.query("lang == 'en'")
+    return data.load("world").said(split="test")
 
 
 @pytest.fixture(scope="module")
@@ -17,8 +17,8 @@ def clf(minilm):
 
 def test_the_right_intent_comes_first(clf, sentences):
     right = clf.predict(sentences["text"].tolist()) == sentences["intents"].to_numpy()
-    assert len(right) == 53
-    assert right.sum() >= 46  # as 20 of 23
+    assert len(right) > 900
+    assert right.mean() > 0.67, "where a guess is right one time in ten"
     named = {"I want to learn jazz piano", "somewhere quiet by the sea in spring", "shoes for muddy hills"}
     assert right[sentences["text"].isin(named)].sum() == 3
 

@@ -167,6 +167,7 @@ def report(enc, found, started, made, texts, rounds):
         rows.append(f"| {label} | {m[name]:.2f} | {len(texts) / m[name]:.0f} | {m['peer'] / m[name]:.2f} | {share} |")
     s = found["medians"]
     small, large = made["taken"].values()
+    other = ", ".join(map(str, made["other"][:5])) or "none"
     return f"""# Benchmarks
 
 Written by `make bench` on {datetime.date.today()}: {machine()}.
@@ -211,7 +212,7 @@ Peak memory beyond the input: {found["extra"]:.0f} MB.
 | the log of 2,000 people | {made["log"][0]:,} | {small:.1f} | 1.0 |
 | the log of 20,000 people | {made["log"][1]:,} | {large:.1f} | {large / small:.1f} |
 
-Made anew, of {made["files"]} files {len(made["other"])} differ from what is shipped{": " if made["other"] else ""}{", ".join(map(str, made["other"][:5]))}.
+Made anew, these of {made["files"]} files differ from what is shipped: {other}.
 The folder has {made["size"] / 1e6:.1f} MB.
 """
 
