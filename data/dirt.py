@@ -18,14 +18,10 @@ BOTS, BOT_CLICKS = 8, 400  # programs among the people, and about how often each
 def soil(events: pd.DataFrame, items: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     """The log as it was recorded: all cells text, with a column `price`, in the order in which rows arrived."""
     raw = pd.concat([events, _bots(events, items, rng)], ignore_index=True)
-    price = raw["item"].map(items.set_index("item")["price"])
-    twice = rng.random(len(raw)) < TWICE
     again = (raw["action"] == "click") & (rng.random(len(raw)) < RETRIED)
     late = raw[again].assign(time=raw["time"][again] + pd.to_timedelta(rng.integers(1, 4, again.sum()), unit="s"))
-    raw = pd.concat([raw, raw[twice], late], ignore_index=True)
-    price = pd.concat([price, price[twice], price[again]], ignore_index=True)
-
-    arrived = raw["time"] + pd.to_timedelta(rng.exponential(20, len(raw)), unit="s")
+    raw = pd.concat([raw, late], ignore_index=True)
+    price = raw["item"].map(items.set_index("item")["price"])
     sessions = raw["session"].unique()
     luck = pd.Series(rng.random(len(sessions)), index=sessions)[raw["session"]].to_numpy()
     time = raw["time"].where(luck >= NO_CLOCK, pd.Timestamp("1970-01-01"))
@@ -49,7 +45,9 @@ def soil(events: pd.DataFrame, items: pd.DataFrame, rng: np.random.Generator) ->
             "price": _priced(price, rng),
         }
     )
-    return text.iloc[np.argsort(arrived.to_numpy(), kind="stable")].reset_index(drop=True)
+    rows = np.r_[np.arange(len(text)), np.flatnonzero(rng.random(len(text)) < TWICE)]
+    arrived = raw["time"].iloc[rows] + pd.to_timedelta(rng.exponential(20, len(rows)), unit="s")
+    return text.iloc[rows[np.argsort(arrived.to_numpy(), kind="stable")]].reset_index(drop=True)
 
 
 OTHERWISE = {"impression": "view", "click": "CLICK", "dwell": "Dwell ", "like": "Like", "purchase": "buy"}

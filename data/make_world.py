@@ -49,7 +49,7 @@ def main() -> None:
         copy_written(args.out, items["item"])
     styles = invent_styles(items, args.seed)
     if args.only in (None, "log"):
-        make_log(args.out, items, themes, styles, people=args.people, days=args.days, seed=args.seed)
+        make_log(args.out, items, themes, styles, number=args.people, days=args.days, seed=args.seed)
     if args.only in (None, "pictures"):
         make_pictures(args.out, styles, args.seed)
     if args.only in (None, "sounds"):
@@ -91,9 +91,9 @@ def invent_styles(items: pd.DataFrame, seed: int) -> pd.DataFrame:
     return table.astype({"tempo": "Int64"})
 
 
-def make_log(out: Path, items, themes, styles, *, people: int, days: int, seed: int) -> None:
+def make_log(out: Path, items, themes, styles, *, number: int, days: int, seed: int) -> None:
     """log.csv, people.csv, people_truth.csv, tastes.csv, items_truth.csv, events.csv.gz and events_raw.csv.gz."""
-    invented, hidden, tastes = _invent(people, days, seed)
+    invented, hidden, tastes = people.invent(number, FIRST_DAY, days, chance(seed, "people"))
     truth = Truth(styles.assign(tempo=styles["tempo"].astype(float)), themes, hidden, tastes, days)
     world = behaviour.Behaviour(items, invented, truth, FIRST_DAY, chance(seed, "behaviour"))
     log = world.run(days)
@@ -125,10 +125,6 @@ def make_sounds(out: Path, styles, seed: int) -> None:
     for row in tqdm(styles[styles["timbre"] != ""].itertuples(), desc="sounds", disable=None):
         with fetch.writing(out / "sounds" / f"{row.item}.wav") as file:
             sounds.write(file, sounds.play(row.timbre, row.tempo, chance(seed, f"sound of {row.item}")))
-
-
-def _invent(number, days, seed):
-    return people.invent(number, FIRST_DAY, days, chance(seed, "people"))
 
 
 def _readable(log, items, invented):
