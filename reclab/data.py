@@ -312,7 +312,7 @@ def load(name: str | Path = "world") -> World | MovieLens:
         fetch.FetchError: a public dataset could not be downloaded.
 
     >>> load("world")
-    World(600 items, 2000 people, 146526 events, 5794 utterances)
+    World(600 items, 2000 people, 146526 events, 5760 utterances)
     """
     if name == "world":
         return _world(WORLD)

@@ -109,7 +109,7 @@ def test_an_installed_package_brings_its_data(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True)
     assert (
         done.stdout.strip()
-        == f"{tmp_path / 'site' / 'reclab' / 'world'} World(600 items, 2000 people, 146526 events, 5794 utterances)"
+        == f"{tmp_path / 'site' / 'reclab' / 'world'} World(600 items, 2000 people, 146526 events, 5760 utterances)"
     )
 
 

@@ -190,6 +190,8 @@ def test_no_sentence_is_a_rewording(world, minilm):
     english = world.utterances.query("lang == 'en'")["text"].tolist()
     assert closest(minilm.encode(english)) < 0.85
     assert closest(characters(world.utterances.query("lang == 'zh'")["text"])) < 0.7
+    for _, rows in world.utterances.groupby(["lang", "split"]):
+        assert closest(minilm.encode(rows["text"].tolist())) < 0.95, "even where the encoder reads [UNK] for most"
 
 
 def test_intents_are_neither_badly_labelled_nor_too_easy(world, minilm):
