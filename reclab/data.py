@@ -1,6 +1,6 @@
 """Load the RecLab world or a public dataset as tidy tables, and split it without leaking the future.
 
-`load("world")` gives the world that is written for this course, `load("ml-latest-small")` the small MovieLens set,
+`load("world")` gives the world that is written for this course, `load("ml-latest-small")` and others a public set,
 `load(folder)` a world of the same form that a teacher brings. Every table is checked where it enters.
 """
 
@@ -178,6 +178,32 @@ class MovieLens:
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
+class IntentSet:
+    """A public set of sentences, each labelled with one intent.
+
+    Attributes:
+        name: as `load` knows it.
+        intents: all labels, sorted.
+        utterances: text, intents (one label, named as in the world), split.
+    """
+
+    name: str
+    intents: tuple[str, ...]
+    utterances: pd.DataFrame
+
+    def said(self, *, split: str) -> pd.DataFrame:
+        """The utterances of a split."""
+        there = self.utterances["split"].unique().tolist()
+        if split not in there:
+            raise ValueError(f"split must be one of {', '.join(there)}, got {split!r}.")
+        return self.utterances[self.utterances["split"] == split].reset_index(drop=True)
+
+    def __repr__(self):
+        splits = ", ".join(f"{n} {split}" for split, n in self.utterances["split"].value_counts(sort=False).items())
+        return f"IntentSet({self.name!r}, {len(self.intents)} intents, {splits})"
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
 class Interactions:
     """Who met which item, and when: what rankers learn from.
 
@@ -303,7 +329,7 @@ def split_last(interactions: Interactions) -> tuple[Interactions, Interactions]:
     return interactions.take(place < cut), interactions.take(place == cut)
 
 
-def load(name: str | Path = "world") -> World | MovieLens:
+def load(name: str | Path = "world") -> World | MovieLens | IntentSet:
     """Load a dataset by name, or a world from a folder of CSV files.
 
     Raises:
@@ -316,11 +342,12 @@ def load(name: str | Path = "world") -> World | MovieLens:
     """
     if name == "world":
         return _world(WORLD)
-    if name == "ml-latest-small":
-        return _movielens(fetch.folder(name))
+    if name in _PUBLIC:
+        return _PUBLIC[name](fetch.folder(name))
     if Path(name).is_dir():
         return _world(Path(name))
-    raise ValueError(f'name must be "world", "ml-latest-small" or a folder with CSV tables, got {str(name)!r}.')
+    names = ", ".join(f'"{known}"' for known in ("world", *_PUBLIC))
+    raise ValueError(f"name must be {names} or a folder with CSV tables, got {str(name)!r}.")
 
 
 # --- the world's tables ----------------------------------------------------------------------------------------------
@@ -534,3 +561,45 @@ def _movielens(folder):
 def _plain_title(title):
     """Undo the filing order: `Matrix, The (1999)` becomes `The Matrix (1999)`."""
     return re.sub(r"^(.*), (The|A|An)( \(.*)$", r"\2 \1\3", title)
+
+
+# --- sets of intents --------------------------------------------------------------------------------------------------
+
+
+def _banking77(folder):
+    """Casanueva et al. 2020, arXiv:2003.04807: questions to a bank."""
+    tables = {
+        split: read_table(folder / f"{split}.csv", _strings("text category"), key=("text",))
+        for split in ("train", "test")
+    }
+    return _intent_set("banking77", tables, "category")
+
+
+def _massive(folder):
+    """FitzGerald et al. 2022, arXiv:2204.08582: sentences to a voice assistant, the English part."""
+    tables = {split: _json_lines(folder / f"{split}.jsonl", ("text", "label_text")) for split in SPLITS}
+    return _intent_set("massive-en", tables, "label_text")
+
+
+def _intent_set(name, tables, label):
+    utterances = pd.concat([table.assign(split=split) for split, table in tables.items()], ignore_index=True)
+    utterances = utterances.rename(columns={label: "intents"})[["text", "intents", "split"]]
+    return IntentSet(name, tuple(sorted(utterances["intents"].unique())), utterances)
+
+
+def _json_lines(path, columns):
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing: it should have a JSON object with {', '.join(columns)} a line.")
+    try:
+        table = pd.read_json(path, lines=True, dtype=False, encoding="utf-8")
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be read as JSON lines: {error}") from error
+    if missing := [column for column in columns if column not in table.columns]:
+        raise ValueError(f"{path} lacks the field {missing[0]!r}; it has {', '.join(table.columns)}.")
+    for column in columns:
+        texts = table[column].map(lambda value: isinstance(value, str) and value != "").astype(bool)
+        refuse(path, table, ~texts, f"{column} must be a text that is not empty")
+    return table[list(columns)].astype("string")
+
+
+_PUBLIC = {"ml-latest-small": _movielens, "banking77": _banking77, "massive-en": _massive}

@@ -47,6 +47,14 @@ class Hub:
 
     repository: str
     revision: str
+    kind: str = "model"
+
+
+@dataclasses.dataclass(frozen=True)
+class Files:
+    """Single files below one address."""
+
+    url: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +72,7 @@ class Entry:
 
     licence: str
     megabytes: int
-    sources: tuple[Wheel | Hub | Archive, ...]
+    sources: tuple[Wheel | Hub | Files | Archive, ...]
     files: dict[str, str]
     text: bool = False
 
@@ -109,6 +117,38 @@ CATALOGUE = {
             "movies.csv": "c47b783f23eb304413307e1bb05335e427737da20ec8d3c0e96335567dd5f3dc",
             "ratings.csv": "80da8b3393dae325bbba5a31f291a6ba55d8d4f4396de3c456f2c1635b1b70e8",
             "tags.csv": "68eec00a0820c2faa8863a6df7032f13d5899a4462bce9a97213905297ff3d34",
+        },
+        text=True,
+    ),
+    "banking77": Entry(
+        licence="CC BY 4.0, PolyAI (Casanueva et al. 2020)",
+        megabytes=2,
+        sources=(
+            Files(
+                "https://raw.githubusercontent.com/PolyAI-LDN/task-specific-datasets/"
+                "57ec275d8078af65b7731c2a98be812d844a6d6b/banking_data/"
+            ),
+        ),
+        files={
+            "train.csv": "c13c6d140f3072e184179261fe8204a9094b9fa3b021bcc4ddb3174ee36eea83",
+            "test.csv": "e10f6bc95fe4e3eb5e8060f60f09aee8b17d03f23ce0047d9511e8003c26c808",
+        },
+        text=True,
+    ),
+    "massive-en": Entry(
+        licence="CC BY 4.0, Amazon (FitzGerald et al. 2022)",
+        megabytes=2,
+        sources=(
+            Hub("SetFit/amazon_massive_intent_en-US", "main", kind="dataset"),
+            Files(
+                "https://raw.githubusercontent.com/muaaznoor/IntentClassificationLSTM/"
+                "75c796d911419c8fd4ba52c77cb7d8edcd4a5dfa/data/"
+            ),
+        ),
+        files={
+            "train.jsonl": "5d7acab7dd4ec9f8253dec8571eafd75fa8fc4ef64ad401ef2ac6907d277e1a8",
+            "validation.jsonl": "616da8f9a9c33e72ae57f64bac4804f87b92f71712ef7f348f576032f7bf9c6d",
+            "test.jsonl": "946947a0e8de7f120bc643b2892f54638673b9fe97b627a67305ca5f2d93c3c2",
         },
         text=True,
     ),
@@ -295,7 +335,7 @@ def _called(source):
             return f"package index, {source.requirement}"
         case Hub():
             return f"hub, {source.repository} at {source.revision[:8]}"
-        case Archive():
+        case Archive() | Files():
             return source.url
 
 
@@ -324,23 +364,33 @@ def _from_hub(source, entry, scratch, fresh, progress):
 
     for name in tqdm(entry.files, desc=source.repository, unit="file", disable=not progress, leave=False):
         try:
-            stored = hf_hub_download(source.repository, name, revision=source.revision, local_dir=scratch / "hub")
+            where = {"repo_type": source.kind, "revision": source.revision, "local_dir": scratch / "hub"}
+            stored = hf_hub_download(source.repository, name, **where)
         except Exception as error:  # whatever keeps the hub from answering, the next source is tried
             raise FetchError(f"{name}: {_first_line(error)}") from error
         _place(Path(stored), fresh / name)
 
 
 def _from_archive(source, entry, scratch, fresh, progress):
+    stored = _retrieve(source.url, source.sha256, scratch / "archive.zip", progress)
+    _unpack(stored, source, entry, fresh)
+
+
+def _from_files(source, entry, scratch, fresh, progress):
+    for name in entry.files:
+        _retrieve(source.url + name, None, fresh / name, progress)
+
+
+def _retrieve(url, sha, path, progress):
     pooch.get_logger().setLevel("WARNING")  # the bar says the rest
     try:
         downloader = pooch.HTTPDownloader(progressbar=progress, timeout=30)
-        stored = pooch.retrieve(source.url, f"sha256:{source.sha256}", "archive.zip", scratch, downloader=downloader)
+        return Path(pooch.retrieve(url, sha and f"sha256:{sha}", path.name, path.parent, downloader=downloader))
     except (OSError, ValueError) as error:  # requests' errors are OSErrors; a wrong hash is pooch's ValueError
         raise FetchError(_first_line(error)) from error
-    _unpack(Path(stored), source, entry, fresh)
 
 
-_FROM: dict[type, Callable] = {Wheel: _from_wheel, Hub: _from_hub, Archive: _from_archive}
+_FROM: dict[type, Callable] = {Wheel: _from_wheel, Hub: _from_hub, Files: _from_files, Archive: _from_archive}
 
 
 def _unpack(archive, source, entry, fresh):

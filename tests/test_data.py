@@ -364,21 +364,24 @@ def test_a_missing_table_is_named(folder):
 
 
 def test_an_unknown_name_is_refused():
-    with pytest.raises(
-        ValueError, match='name must be "world", "ml-latest-small" or a folder with CSV tables, got \'wrld\''
-    ):
+    names = '"world", "ml-latest-small", "banking77", "massive-en"'
+    with pytest.raises(ValueError, match=f"name must be {names} or a folder with CSV tables, got 'wrld'"):
         data.load("wrld")
 
 
 # --- MovieLens ------------------------------------------------------------------------------------------------------
 
 
+def public(name):
+    try:
+        return data.load(name)
+    except fetch.FetchError as error:
+        pytest.skip(f"{name} cannot be had here: {str(error).splitlines()[0]}")
+
+
 @pytest.fixture(scope="module")
 def movielens():
-    try:
-        return data.load("ml-latest-small")
-    except fetch.FetchError as error:
-        pytest.skip(f"MovieLens cannot be had here: {str(error).splitlines()[0]}")
+    return public("ml-latest-small")
 
 
 def test_movielens_is_whole(movielens):
@@ -401,3 +404,66 @@ def test_movielens_texts_read_as_people_speak(movielens):
     assert texts[2571].startswith("The Matrix (1999). Action, Sci-Fi, Thriller. ")
     assert "philosophy" in texts[2571]
     assert texts[6] == "Heat (1995). Action, Crime, Thriller"
+
+
+# --- sets of intents ------------------------------------------------------------------------------------------------
+
+
+def test_banking77_is_whole():
+    bank = public("banking77")
+    assert repr(bank) == "IntentSet('banking77', 77 intents, 10003 train, 3080 test)"
+    test = bank.said(split="test")
+    assert (test["intents"].value_counts() == 40).all()
+    assert test.iloc[0].tolist() == ["How do I locate my card?", "card_arrival", "test"]
+    assert not set(test["text"]) & set(bank.said(split="train")["text"])
+    with pytest.raises(ValueError, match="split must be one of train, test, got 'validation'"):
+        bank.said(split="validation")
+
+
+def test_massive_is_whole():
+    massive = public("massive-en")
+    assert repr(massive) == "IntentSet('massive-en', 60 intents, 11514 train, 2033 validation, 2974 test)"
+    assert massive.said(split="test").iloc[0].tolist() == ["wake me up at five am this week", "alarm_set", "test"]
+    assert len(massive.intents) == 60 and "alarm_set" in massive.intents
+
+
+@pytest.fixture
+def publisher(tmp_path, monkeypatch):
+    """A folder that `load("massive-en")` reads, with three sound files."""
+    monkeypatch.setattr(fetch, "folder", lambda name: tmp_path)
+    for split, label in (("train", "a"), ("validation", "b"), ("test", "a")):
+        (tmp_path / f"{split}.jsonl").write_text(f'{{"text": "to {split}", "label": 3, "label_text": "{label}"}}\n')
+    return tmp_path
+
+
+def test_json_lines_are_read_as_they_stand(publisher):
+    (publisher / "test.jsonl").write_text(
+        '{"text": "7", "label_text": "a"}\n{"text": "caf\u00e9", "label_text": "c"}\n'
+    )
+    found = data.load("massive-en")
+    assert found.intents == ("a", "b", "c")
+    assert found.said(split="test")["text"].tolist() == ["7", "café"]
+    assert found.said(split="train")["intents"].tolist() == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('{"text": "to', r"test\.jsonl cannot be read as JSON lines"),
+        ('{"text": "to"}', r"test\.jsonl lacks the field 'label_text'; it has text"),
+        ('{"text": "to", "label_text": ""}', r"(?s)test\.jsonl: label_text must be a text that is not empty; 1 of 1"),
+        ('{"text": null, "label_text": "a"}', r"test\.jsonl: text must be a text that is not empty"),
+        ('{"text": 7, "label_text": "a"}', r"test\.jsonl: text must be a text that is not empty"),
+        ("", r"test\.jsonl lacks the field 'text'"),
+    ],
+)
+def test_damaged_json_lines_are_named(publisher, content, said):
+    (publisher / "test.jsonl").write_text(content)
+    with pytest.raises(ValueError, match=said):
+        data.load("massive-en")
+
+
+def test_a_missing_split_is_named(publisher):
+    (publisher / "train.jsonl").unlink()
+    with pytest.raises(FileNotFoundError, match=r"train\.jsonl is missing: .* text, label_text a line"):
+        data.load("massive-en")

@@ -2,6 +2,7 @@ import functools
 import hashlib
 import http.server
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -307,6 +308,27 @@ def test_after_a_killed_download_the_next_one_starts_clean(cache, tmp_path, code
     assert left(cache) == ["toy"]
 
 
+def test_single_files_come_from_below_an_address_and_are_verified(cache, tmp_path, monkeypatch):
+    files = {"a.csv": b"x\n1\n", "b.csv": b"y\n2\n"}
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    with serve(tmp_path) as (address, asked):
+        listed = {name: sha(content) for name, content in files.items()}
+        monkeypatch.setitem(
+            fetch.CATALOGUE, "toy", fetch.Entry("none", 1, (fetch.Files(address + "/"),), listed, text=True)
+        )
+        assert {path.name: path.read_bytes() for path in fetch.folder("toy").iterdir()} == files
+        assert asked == ["/a.csv", "/b.csv"]
+        shutil.rmtree(cache / "toy")
+        (tmp_path / "b.csv").write_bytes(b"y\n3\n")
+        with pytest.raises(fetch.FetchError, match=r"(?s)toy could not be downloaded. Tried:.*b\.csv is damaged"):
+            fetch.folder("toy")
+        (tmp_path / "b.csv").unlink()
+        with pytest.raises(fetch.FetchError, match=r"(?s)Tried:\n  http://127.0.0.1:\d+/: 404"):
+            fetch.folder("toy")
+    assert left(cache) == []
+
+
 # --- from the hub, or from nowhere ----------------------------------------------------------------------------------
 
 
@@ -320,6 +342,20 @@ def test_without_the_wheel_the_weights_come_from_the_hub(minilm_folder, cache):
     assert left(cache) == ["minilm"]
     hub = fetch.CATALOGUE["minilm"].sources[1]
     assert f"/{hub.repository}/resolve/{hub.revision}/model.safetensors" in asked
+
+
+def test_a_dataset_comes_from_the_hubs_datasets(cache, tmp_path):
+    code = """
+from reclab import fetch
+listed = {{"a.jsonl": "{}"}}
+fetch.CATALOGUE["toy"] = fetch.Entry("none", 1, (fetch.Hub("someone/toy", "main", kind="dataset"),), listed, text=True)
+print(fetch.folder("toy"))
+"""
+    (tmp_path / "a.jsonl").write_bytes(b"1\n")
+    with serve(tmp_path) as (address, asked):
+        done = python(code.format(sha(b"1\n")), RECLAB_CACHE=str(cache), HF_ENDPOINT=address).communicate(timeout=120)
+    assert done[0].strip() == str(cache / "toy"), done[1]
+    assert "/datasets/someone/toy/resolve/main/a.jsonl" in asked
 
 
 def test_without_any_network_the_error_says_what_was_tried_and_what_to_do(cache):
@@ -350,7 +386,9 @@ def test_a_publisher_that_does_not_answer(cache, monkeypatch):
 
 
 def test_an_unknown_name_is_refused(cache):
-    with pytest.raises(ValueError, match="name must be one of minilm, ml-latest-small, got 'maxilm'"):
+    with pytest.raises(
+        ValueError, match="name must be one of minilm, ml-latest-small, banking77, massive-en, got 'maxilm'"
+    ):
         fetch.folder("maxilm")
 
 
