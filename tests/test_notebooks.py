@@ -1,12 +1,16 @@
 """The stored notebooks are whole, their exercises tell right from wrong, and what runs them keeps count."""
 
+import functools
 import importlib.util
 import json
 import re
 from pathlib import Path
 
+import matplotlib
 import nbformat
 import pytest
+
+matplotlib.use("Agg")
 
 ROOT = Path(__file__).parents[1]
 PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -86,59 +90,46 @@ def test_every_exercise_has_a_solution_out_of_sight_and_a_check(name):
         assert cell.source.startswith("# solution") and cell.source.endswith("# solution")
 
 
-@pytest.fixture(scope="module")
-def tour():
-    """What the tour's cells have defined by the time its exercises begin."""
-    notebook, names = NOTEBOOKS["00_tour"], {"display": lambda *_: None}
+@functools.cache
+def before_exercises(name):
+    """What a lesson's cells have defined by the time its exercises begin."""
+    notebook, names = NOTEBOOKS[name], {"display": lambda *_: None}
     first = notebook.cells.index(tagged(notebook, "exercise")[0])
-    import matplotlib
-
-    matplotlib.use("Agg")
-    for cell in notebook.cells[:first]:
-        if cell.cell_type == "code" and "nbval-ignore-output" not in cell.metadata.get("tags", []):
-            exec(cell.source, names)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT / "notebooks")
+        for cell in notebook.cells[:first]:
+            if cell.cell_type == "code" and "not-for-exercises" not in cell.metadata.get("tags", []):
+                exec(cell.source, names)
     return names
 
 
-VOTE = "voted = bert_scores + 0.2 * chances[:, [columns.index(i) for i in item_intents]]"
-VOTE_IN_A_LOOP = """
-voted = bert_scores.copy()
-for j, intent in enumerate(item_intents):
-    voted[:, j] += chances[:, columns.index(intent)] / 5
-"""
-STRONGEST = """
-parts = texts[item].split()
-rest = {part: " ".join(parts[:i] + parts[i + 1 :]) for i, part in enumerate(parts)}
-strongest = min(rest, key=lambda part: enc.encode([rest[part]])[0] @ enc.encode([SENTENCE])[0])
-"""
+CASES = [
+    pytest.param(name, *case, id=f"{name}-{i}")
+    for name in LESSONS
+    for i, case in enumerate(importlib.import_module(f"tests.answers.lesson_{name}").ANSWERS)
+]
 
 
-@pytest.mark.parametrize(
-    ("exercise", "answer", "said"),
-    [
-        (0, VOTE, None),
-        (0, VOTE_IN_A_LOOP, None),
-        (0, "voted = bert_scores", "still the cosines"),
-        (0, VOTE.replace("0.2 * ", ""), "too strong"),
-        (0, "voted = bert_scores + 0.2 * chances.max(axis=1, keepdims=True)", "probability of its own intent"),
-        (0, "voted = bert_scores.T", "one row a sentence"),
-        (1, STRONGEST, None),
-        (1, "strongest = 'desk'", "a word of the sentence"),
-        (1, "strongest = 17", "the word itself"),
-        (1, "strongest = 'yoga'", "not a word of the item's text"),
-        (1, STRONGEST.replace("min(", "max("), "take the lowest cosine"),
-        (1, "strongest = 'leggings'", "leaving out another word costs more"),
-    ],
-)
-def test_the_tours_checks_take_right_answers_and_tell_wrong_ones_apart(tour, exercise, answer, said):
-    check = tagged(NOTEBOOKS["00_tour"], "check")[exercise].source
-    names = dict(tour)
+@pytest.mark.parametrize(("name", "exercise", "answer", "said"), CASES)
+def test_a_check_takes_right_answers_and_tells_wrong_ones_apart(name, exercise, answer, said):
+    check = tagged(NOTEBOOKS[name], "check")[exercise].source
+    names = dict(before_exercises(name))
     exec(answer, names)
     if said is None:
         exec(check, names)
     else:
         with pytest.raises(AssertionError, match=said):
             exec(check, names)
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_each_exercise_has_right_answers_and_three_wrong_ones(name):
+    checks = tagged(NOTEBOOKS[name], "check")
+    answers = importlib.import_module(f"tests.answers.lesson_{name}").ANSWERS
+    for exercise in range(len(checks)):
+        said = [said for number, _, said in answers if number == exercise]
+        assert said.count(None) >= 1
+        assert len({message for message in said if message}) >= 3
 
 
 def test_the_list_of_notebooks_has_a_row_for_each():
