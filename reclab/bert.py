@@ -1,19 +1,26 @@
 """BERT as a Keras model, read from published weights.
 
 The network is the encoder of Devlin et al., "BERT: Pre-training of Deep Bidirectional Transformers" (arXiv:1810.04805),
-with the exact GELU. `Bert(config)` builds it; `load(folder)` fills it from a Hugging Face checkpoint.
+with the exact GELU. `Bert(config)` builds it, `load` fills it from a Hugging Face checkpoint, and `save` writes one.
 """
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import keras
 import numpy as np
 from keras import layers, ops
 from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save as safetensors_bytes
+
+from reclab import fetch
 
 # --- configuration ---------------------------------------------------------------------------------------------------
+
+
+_KIND = {"model_type": "bert", "hidden_act": "gelu", "position_embedding_type": "absolute"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,13 +58,19 @@ class Config:
             stored = json.loads(Path(path).read_text(encoding="utf-8"))
         except ValueError as error:
             raise ValueError(f"{path} cannot be read as JSON ({error}); download or copy it again.") from error
-        for field, known in {"model_type": "bert", "hidden_act": "gelu", "position_embedding_type": "absolute"}.items():
+        for field, known in _KIND.items():
             if stored.get(field, known) != known:
                 raise ValueError(f"{path}: {field} must be {known!r}, got {stored[field]!r}.")
         fields = dataclasses.fields(cls)
         if missing := [f.name for f in fields if f.default is dataclasses.MISSING and f.name not in stored]:
             raise ValueError(f"{path}: no value for {', '.join(missing)}.")
         return cls(**{f.name: stored[f.name] for f in fields if f.name in stored})
+
+    def write(self, path: str | Path) -> None:
+        """Write a `config.json` that `read`, transformers and sentence-transformers understand."""
+        stored = {"architectures": ["BertModel"], **_KIND, **dataclasses.asdict(self)}
+        with fetch.writing(Path(path)) as file:
+            file.write(json.dumps(stored, indent=2).encode())
 
 
 # --- layers: b texts, l tokens, d hidden size, h heads, e = d / h ----------------------------------------------------
@@ -272,6 +285,55 @@ def blank(config: Config, **options) -> Bert:
     return model
 
 
+def save(model: Bert, folder: str | Path) -> None:
+    """Write `folder/config.json` and `folder/model.safetensors`, which `load` and transformers read.
+
+    The tensors have the orientation of PyTorch; LoRA's products are added to the weights that they update. Each file is
+    written aside and renamed, so that a killed run leaves the old one or the new one.
+
+    >>> import tempfile
+    >>> config = Config(vocab_size=50, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(Bert(config), folder)
+    ...     load(folder).config == config
+    True
+    """
+    dense = _kernels(model)
+    tensors = {
+        name: np.ascontiguousarray(np.asarray(value).T if name in dense else value)
+        for name, value in model.tensors().items()
+    }
+    with fetch.writing(Path(folder, "model.safetensors")) as file:
+        file.write(safetensors_bytes(tensors, metadata={"format": "pt"}))
+    model.config.write(Path(folder, "config.json"))
+
+
+def copy(model: Bert) -> Bert:
+    """A network of its own with weights of the same values, all trainable; LoRA's products are added to them.
+
+    >>> config = Config(vocab_size=50, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
+    >>> first = Bert(config)
+    >>> second = copy(first)
+    >>> _ = second.embeddings.word.embeddings.assign(np.zeros((50, 8)))
+    >>> bool(np.any(first.embeddings.word.embeddings))
+    True
+    """
+    twin = blank(model.config, pooler=model.pooler is not None)
+    assign(twin, model.tensors())
+    return twin
+
+
+def assign(model: Bert, tensors: Mapping[str, keras.Variable]) -> None:
+    """Give the network's weights the values of `tensors`, another network's `tensors()`, whatever the precision."""
+    for name, variable in model.tensors().items():
+        variable.assign(tensors[name])
+
+
+def _kernels(model):
+    """The names of the tensors that PyTorch stores as (out, in) and Keras as (in, out)."""
+    return {f"{name}.weight" for name, layer in model.modules().items() if isinstance(layer, layers.Dense)}
+
+
 def _fill(config, file, path):
     stored = _names(file.keys())
     model = blank(config, pooler="pooler.dense.weight" in stored)
@@ -282,7 +344,7 @@ def _fill(config, file, path):
         raise ValueError(
             f"{path}: {len(unknown)} tensors do not belong to config.json's network, such as {unknown[0]}."
         )
-    dense = {f"{name}.weight" for name, layer in model.modules().items() if isinstance(layer, layers.Dense)}
+    dense = _kernels(model)
     for name, variable in wanted.items():
         value = file.get_tensor(stored[name]).astype(np.float32)
         shape = tuple(variable.shape[::-1] if name in dense else variable.shape)  # PyTorch's kernels are (out, in)

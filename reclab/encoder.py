@@ -1,16 +1,21 @@
-"""Text in, unit vectors out: BERT and TF-Hub behind one contract."""
+"""Text in, unit vectors out: BERT, TF-Hub, TF-IDF and averaged word vectors behind one contract."""
 
+import copy
 import hashlib
 import json
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from sklearn.feature_extraction.text import TfidfVectorizer
 from tqdm.auto import tqdm
 
 from reclab import bert, fetch, text
 
+HUB_INPUTS = {"input_ids": "input_word_ids", "attention_mask": "input_mask", "token_type_ids": "input_type_ids"}
+READING = "reading.json"  # the asset of an exported encoder that says how it pools and how much it reads
 TOKENS_PER_TEXT = 32  # what `batch_size` reckons with: a batch holds batch_size * 32 tokens
 
 
@@ -46,9 +51,9 @@ def load(name: str = "minilm") -> "Encoder":
 
 
 class Encoder:
-    """What every encoder offers: `name`, `dim`, `tokenizer` (a fast Hugging Face tokenizer) and `encode`.
+    """What every encoder offers: `name`, `dim` and `encode`.
 
-    A subclass sets these fields and `max_length`, in tokens, and gives `embed`.
+    A subclass that reads tokens sets `tokenizer` (a fast Hugging Face tokenizer) and `max_length`, and gives `embed`.
     """
 
     def encode(
@@ -70,11 +75,7 @@ class Encoder:
         >>> load("minilm").encode([]).shape
         (0, 384)
         """
-        texts = text.check(texts)
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
-        if precision not in ("float32", "bfloat16"):
-            raise ValueError(f'precision must be "float32" or "bfloat16", got {precision!r}.')
+        texts = _checked(texts, batch_size, precision)
         sequences = self.tokenize(texts)
         vectors = np.empty((len(texts), self.dim), np.float32)
         embed = self.embed(precision)
@@ -116,6 +117,10 @@ class BertEncoder(Encoder):
         self.max_length = min(limit, self.bert.config.max_position_embeddings)
         self._compiled = {}
 
+    def forward(self, ids: tf.Tensor, mask: tf.Tensor, *, training: bool = False) -> tf.Tensor:
+        """Unit vectors (b, dim) of token ids and mask, int32 (b, l), for use in one's own network: gradients flow."""
+        return _forward(self.bert, self.pooling, ids, mask, training)
+
     def embed(self, precision):
         """Compiled, and traced once for all shapes."""
         key = precision, len(self.bert.variables)  # LoRA adds variables that an older trace does not read
@@ -126,24 +131,101 @@ class BertEncoder(Encoder):
             self._compiled[key] = network, _compile(network, self.pooling)
         network, function = self._compiled[key]
         if network is not self.bert:
-            trained = self.bert.tensors()
-            for name, variable in network.tensors().items():
-                variable.assign(trained[name])
+            bert.assign(network, self.bert.tensors())
         return function
+
+    def copy(self) -> "BertEncoder":
+        """An encoder with weights of its own, of the same values, to be trained without changing this one.
+
+        >>> enc = load("minilm")
+        >>> twin = enc.copy()
+        >>> _ = twin.bert.embeddings.norm.beta.assign(np.ones(384))
+        >>> bool(enc.encode(["a"])[0] @ twin.encode(["a"])[0] < 0.99)
+        True
+        """
+        twin = copy.copy(self)
+        twin.bert, twin._compiled = bert.copy(self.bert), {}
+        return twin
+
+    def save(self, folder: str | Path) -> None:
+        """Write a folder that `load` reads, with the same vectors to the bit, as sentence-transformers does.
+
+        Each file is written aside and renamed; the weights come last, so that a folder which has them is whole. LoRA's
+        products are added to the weights that they update.
+        """
+        folder = Path(folder)
+        files = {
+            "modules.json": [
+                {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
+                for i, (kind, path) in enumerate(_MODULES.items())
+            ],
+            "sentence_bert_config.json": {"max_seq_length": self.max_length, "do_lower_case": False},
+            "1_Pooling/config.json": {"word_embedding_dimension": self.dim}
+            | {f"pooling_mode_{long}": short == self.pooling for long, short in _POOLING.items()},
+        }
+        for name, content in files.items():
+            with fetch.writing(folder / name) as file:
+                file.write(json.dumps(content, indent=2).encode())
+        with tempfile.TemporaryDirectory() as scratch:
+            self.tokenizer.save_pretrained(scratch)
+            for path in Path(scratch).iterdir():
+                with fetch.writing(folder / path.name) as file:
+                    file.write(path.read_bytes())
+        bert.save(self.bert, folder)
+
+    def export(self, folder: str | Path) -> None:
+        """Write a TF-Hub SavedModel that `load("tfhub:" + folder)` reads, with vectors equal up to rounding.
+
+        From `input_word_ids`, `input_mask` and `input_type_ids`, int32 (b, l), it computes `sequence_output` (b, l,
+        dim) and, with a pooler, `pooled_output` (b, dim). It needs TensorFlow to run, but neither reclab nor Keras. It
+        is written aside and renamed.
+
+        Raises:
+            FileExistsError: the folder is there and not empty.
+        """
+        folder = Path(folder)
+        if folder.exists() and any(folder.iterdir()):
+            raise FileExistsError(f"{folder} must be a new or an empty folder, it holds files.")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
+            vocabulary, reading = Path(scratch, "vocab.txt"), Path(scratch, READING)
+            tokens = self.tokenizer.convert_ids_to_tokens(range(len(self.tokenizer)))
+            vocabulary.write_text("\n".join(tokens) + "\n", encoding="utf-8")
+            reading.write_text(json.dumps({"pooling": self.pooling, "max_length": self.max_length}))
+            tf.saved_model.save(_HubModule(self.bert, [vocabulary, reading]), str(Path(scratch, "model")))
+            if folder.exists():
+                folder.rmdir()
+            Path(scratch, "model").rename(folder)
+
+
+class _HubModule(tf.Module):
+    """A BERT in the signature of TF-Hub's text encoders, with the files that its texts are read by."""
+
+    def __init__(self, network, assets):
+        self.network = network
+        self.files = [tf.saved_model.Asset(str(path)) for path in assets]
+
+    @tf.function(input_signature=[dict.fromkeys(HUB_INPUTS.values(), tf.TensorSpec((None, None), tf.int32))])
+    def __call__(self, inputs):
+        return self.network({ours: inputs[theirs] for ours, theirs in HUB_INPUTS.items()}, training=False)
 
 
 class HubEncoder(Encoder):
     """A TF-Hub text encoder: a SavedModel from `input_word_ids`, `input_mask`, `input_type_ids` to `sequence_output`.
 
-    Its vocabulary is read from the SavedModel's assets; its token vectors are averaged.
+    Its vocabulary is read from the SavedModel's assets; its token vectors are averaged, and 512 tokens read, unless the
+    assets say otherwise, as those of `BertEncoder.export` do.
     """
 
     def __init__(self, handle: str):
-        import tensorflow_hub as hub
         from transformers import BertTokenizerFast
 
         self.name = f"tfhub:{handle}"
-        folder = Path(hub.resolve(handle))
+        folder = Path(handle)
+        if not folder.is_dir():
+            import tensorflow_hub as hub
+
+            folder = Path(hub.resolve(handle))
         vocabulary = next(folder.glob("assets/*vocab*"), None)
         if vocabulary is None:
             raise ValueError(
@@ -152,8 +234,9 @@ class HubEncoder(Encoder):
         tokens = vocabulary.read_text(encoding="utf-8").split()
         lower = not any(token.isalpha() and token != token.lower() for token in tokens)
         self.tokenizer = BertTokenizerFast(str(vocabulary), do_lower_case=lower)
-        self.model = hub.load(str(folder))
-        self.max_length = 512
+        self.model = tf.saved_model.load(str(folder))
+        said = _json(folder / "assets" / READING, {})
+        self.pooling, self.max_length = said.get("pooling", "mean"), said.get("max_length", 512)
         self.dim = int(self._call(tf.constant([[1]]), tf.constant([[1]])).shape[-1])
 
     def _call(self, ids, mask):
@@ -165,7 +248,65 @@ class HubEncoder(Encoder):
             raise ValueError(
                 f"a SavedModel computes as it was exported; precision must be 'float32', got {precision!r}."
             )
-        return lambda ids, mask: _pool(self._call(tf.constant(ids), tf.constant(mask)), mask, "mean")
+        return lambda ids, mask: _pool(self._call(tf.constant(ids), tf.constant(mask)), mask, self.pooling)
+
+
+class WordVectorEncoder(Encoder):
+    """The mean of BERT's own word vectors, as they enter the network: no position, no neighbours, no layers.
+
+    What it lacks beside `enc` is exactly what the layers add. A text without any token has a row of zeros.
+
+    >>> enc = WordVectorEncoder(load("minilm"))
+    >>> a, b = enc.encode(["the dog bit the man", "the man bit the dog"])
+    >>> bool(a @ b > 0.9999)
+    True
+    """
+
+    def __init__(self, enc: BertEncoder):
+        self.name, self.dim = f"words of {enc.name}", enc.dim
+        self.tokenizer, self.max_length = enc.tokenizer, enc.max_length
+        self.table = enc.bert.embeddings.word.embeddings
+
+    def embed(self, precision):
+        marks = tf.constant([self.tokenizer.cls_token_id, self.tokenizer.sep_token_id])
+
+        def mean(ids, mask):
+            words = mask * tf.cast(tf.reduce_all(ids[:, :, None] != marks, axis=-1), tf.int32)
+            return _pool(tf.gather(tf.cast(self.table, precision), ids), words, "mean")
+
+        return mean
+
+
+class TfidfEncoder(Encoder):
+    """Each text as its weighted words: one dimension for each word of the corpus (scikit-learn's TfidfVectorizer).
+
+    A word counts 1 + log(how often it stands in the text), times how rare it is in the corpus. The rows are dense, so
+    a corpus of 10,000 different words takes 40 kB a text. A text without a word of the corpus has a row of zeros.
+
+    Args:
+        corpus: the texts whose words count; for a fair comparison those that a model may learn from.
+
+    Raises:
+        ValueError: no text of the corpus has a word.
+
+    >>> enc = TfidfEncoder(["jazz piano", "jazz club", "running shoes"])
+    >>> enc.dim, enc.encode(["piano", "shoes to run in", "xylophone"]).round(2).tolist()
+    (5, [[0.0, 0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0, 1.0], [0.0, 0.0, 0.0, 0.0, 0.0]])
+    """
+
+    def __init__(self, corpus: Sequence[str]):
+        self.name = "tfidf"
+        self.vectorizer = TfidfVectorizer(sublinear_tf=True, dtype=np.float32)
+        try:
+            self.vectorizer.fit(text.check(corpus))
+        except ValueError as error:
+            raise ValueError(f"the corpus must have at least one word ({error}).") from error
+        self.dim = len(self.vectorizer.vocabulary_)
+
+    def encode(self, texts, *, batch_size=64, precision="float32", progress=False):
+        """As every encoder; the options change nothing, since counting words takes no time."""
+        texts = _checked(texts, batch_size, precision)
+        return self.vectorizer.transform(texts).toarray() if texts else np.empty((0, self.dim), np.float32)
 
 
 def encode_once(enc: BertEncoder, texts: Sequence[str], *, progress: bool = False) -> np.ndarray:
@@ -183,13 +324,25 @@ def encode_once(enc: BertEncoder, texts: Sequence[str], *, progress: bool = Fals
     return vectors
 
 
+def _checked(texts, batch_size, precision):
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
+    if precision not in ("float32", "bfloat16"):
+        raise ValueError(f'precision must be "float32" or "bfloat16", got {precision!r}.')
+    return text.check(texts)
+
+
 def _compile(network, pooling):
     @tf.function(input_signature=[tf.TensorSpec((None, None), tf.int32)] * 2)
     def embed(ids, mask):
-        inputs = {"input_ids": ids, "attention_mask": mask, "token_type_ids": tf.zeros_like(ids)}
-        return _pool(network(inputs, training=False)["sequence_output"], mask, pooling)
+        return _forward(network, pooling, ids, mask, training=False)
 
     return embed
+
+
+def _forward(network, pooling, ids, mask, training):
+    inputs = {"input_ids": ids, "attention_mask": mask, "token_type_ids": tf.zeros_like(ids)}
+    return _pool(network(inputs, training=training)["sequence_output"], mask, pooling)
 
 
 def _pool(tokens, mask, pooling):
@@ -201,18 +354,22 @@ def _pool(tokens, mask, pooling):
     return tf.math.l2_normalize(tf.reduce_sum(tokens * weights, axis=1), axis=-1)  # the length cancels the count
 
 
+# What sentence-transformers calls a model's parts, with the folder of each, and the ways to pool.
+_MODULES = {"Transformer": "", "Pooling": "1_Pooling", "Normalize": "2_Normalize"}
+_POOLING = {"mean_tokens": "mean", "cls_token": "cls"}
+
+
 def _pooling(folder):
     """How `modules.json` of sentence-transformers pools the tokens: "mean" or "cls"."""
     modules = {module["type"].rsplit(".", 1)[-1]: module["path"] for module in _json(folder / "modules.json", [])}
-    if unknown := modules.keys() - {"Transformer", "Pooling", "Normalize"}:
+    if unknown := modules.keys() - _MODULES.keys():
         raise ValueError(
             f"{folder / 'modules.json'}: module {min(unknown)} is not supported, only Transformer, Pooling, Normalize."
         )
     stored = _json(folder / modules["Pooling"] / "config.json", {}) if "Pooling" in modules else {}
     modes = {name.removeprefix("pooling_mode_") for name, value in stored.items() if value is True and "mode" in name}
-    names = {"mean_tokens": "mean", "cls_token": "cls"}
-    if len(modes) < 2 and (mode := next(iter(modes), "mean_tokens")) in names:
-        return names[mode]
+    if len(modes) < 2 and (mode := next(iter(modes), "mean_tokens")) in _POOLING:
+        return _POOLING[mode]
     raise ValueError(f"{folder}: pooling must be mean_tokens or cls_token, got {', '.join(sorted(modes))}.")
 
 

@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from safetensors.numpy import load_file
 
 from reclab import bert, encoder, fetch
 from tests.benchmarks.awkward import AWKWARD
@@ -202,6 +203,92 @@ def test_a_saved_model_without_vocabulary_is_refused(tmp_path):
     tf.saved_model.save(tf.Module(), str(tmp_path / "empty"))
     with pytest.raises(ValueError, match="no vocabulary"):
         encoder.load(f"tfhub:{tmp_path / 'empty'}")
+
+
+# --- copies and saved encoders --------------------------------------------------------------------------------------
+
+TEXTS = ["quiet running 茶", "a book", "", "Sea sea sea " * 9]
+
+
+def trained(enc):
+    """The encoder with LoRA matrices that change what it says."""
+    enc.bert.enable_lora(rank=2)
+    for variable in enc.bert.trainable_variables:
+        variable.assign(variable + 0.3)
+    return enc
+
+
+def test_a_copy_has_the_same_vectors_and_weights_of_its_own(checkpoint):
+    enc = encoder.load(str(checkpoint.write()))
+    before = enc.encode(TEXTS)
+    twin = enc.copy()
+    np.testing.assert_array_equal(twin.encode(TEXTS), before)
+    assert (twin.name, twin.dim, twin.max_length, twin.pooling) == ("tiny", 8, 10, "mean")
+    assert twin.tokenizer is enc.tokenizer
+    for variable in twin.bert.trainable_variables:
+        variable.assign(variable + 0.5)
+    np.testing.assert_array_equal(enc.encode(TEXTS), before)
+    assert np.abs(twin.encode(TEXTS) - before).max() > 1e-3
+
+
+def test_a_copy_of_what_lora_trained_is_plain_and_trainable(checkpoint):
+    enc = trained(encoder.load(str(checkpoint.write())))
+    twin = enc.copy()
+    np.testing.assert_allclose(twin.encode(TEXTS), enc.encode(TEXTS), atol=1e-6)
+    assert not [variable.path for variable in twin.bert.variables if "lora" in variable.path]
+    assert len(twin.bert.trainable_variables) == len(checkpoint.tensors)
+    trained(twin)  # and can have LoRA matrices of its own
+
+
+def test_a_saved_encoder_says_the_same_to_the_bit(checkpoint, tmp_path):
+    folder = checkpoint.write()
+    modules(folder, "cls_token")
+    enc = encoder.load(str(folder))
+    enc.save(tmp_path / "deep" / "saved")
+    again = encoder.load(str(tmp_path / "deep" / "saved"))
+    np.testing.assert_array_equal(again.encode(TEXTS), enc.encode(TEXTS))
+    assert (again.name, again.max_length, again.pooling, again.bert.config) == ("saved", 10, "cls", enc.bert.config)
+    assert again.tokenize(TEXTS) == enc.tokenize(TEXTS)
+    assert not list((tmp_path / "deep" / "saved").rglob(".*"))  # nothing is left of files written aside
+
+
+def test_saved_weights_are_those_of_the_checkpoint_byte_for_byte(checkpoint, tmp_path):
+    encoder.load(str(checkpoint.write())).save(tmp_path / "saved")
+    stored = load_file(tmp_path / "saved" / "model.safetensors")
+    assert stored.keys() == checkpoint.tensors.keys()
+    for name, tensor in checkpoint.tensors.items():
+        np.testing.assert_array_equal(stored[name], tensor)
+
+
+def test_what_lora_trained_is_saved_as_plain_weights(checkpoint, tmp_path):
+    enc = trained(encoder.load(str(checkpoint.write())))
+    enc.save(tmp_path / "saved")
+    assert load_file(tmp_path / "saved" / "model.safetensors").keys() == checkpoint.tensors.keys()
+    again = encoder.load(str(tmp_path / "saved"))
+    np.testing.assert_allclose(again.encode(TEXTS), enc.encode(TEXTS), atol=1e-6)
+
+
+def test_saving_over_a_saved_encoder_replaces_it_and_a_failure_leaves_the_old_weights(
+    checkpoint, tmp_path, monkeypatch
+):
+    enc = encoder.load(str(checkpoint.write()))
+    enc.save(tmp_path / "saved")
+    before = enc.encode(TEXTS)
+    trained(enc)
+    with monkeypatch.context() as broken:
+        broken.setattr(bert, "safetensors_bytes", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            enc.save(tmp_path / "saved")
+    np.testing.assert_array_equal(encoder.load(str(tmp_path / "saved")).encode(TEXTS), before)
+    enc.save(tmp_path / "saved")
+    np.testing.assert_allclose(encoder.load(str(tmp_path / "saved")).encode(TEXTS), enc.encode(TEXTS), atol=1e-6)
+
+
+def test_the_course_encoder_comes_back_from_a_folder_to_the_bit(minilm, tmp_path):
+    minilm.save(tmp_path / "saved")
+    again = encoder.load(str(tmp_path / "saved"))
+    np.testing.assert_array_equal(again.encode(AWKWARD), minilm.encode(AWKWARD))
+    assert (again.max_length, again.pooling) == (256, "mean")
 
 
 # --- encode_once ----------------------------------------------------------------------------------------------------
