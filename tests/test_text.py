@@ -113,7 +113,7 @@ def test_behaviour_in_each_form():
 PARTS = ["night", "night", "morning", "morning", "afternoon", "afternoon", "evening", "evening", "night", "night"]
 
 
-@pytest.mark.parametrize(("hour", "part"), zip((0, 4, 5, 11, 12, 16, 17, 21, 22, 23), PARTS, strict=True))
+@pytest.mark.parametrize(("hour", "part"), list(zip((0, 4, 5, 11, 12, 16, 17, 21, 22, 23), PARTS, strict=True)))
 def test_parts_of_the_day(hour, part):
     events = log(("ann", 1, "jazz", f"2026-07-01 {hour:02d}:30:00", "dwell"))
     assert (
