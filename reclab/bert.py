@@ -227,7 +227,7 @@ class Bert(keras.Model):
             for kind, attribute in _ATTRIBUTES[type(layer)].items()
         }
 
-    def enable_lora(self, rank: int = 4, *, parts: tuple[str, ...] = ("query", "value")) -> None:
+    def enable_lora(self, rank: int = 4, *, parts: tuple[str, ...] = ("query", "value"), seed: int = 0) -> None:
         """Freeze the network and add trainable low-rank updates to some Dense layers (Hu et al., arXiv:2106.09685).
 
         Raises:
@@ -241,9 +241,9 @@ class Bert(keras.Model):
             raise ValueError(f"parts must be among {names}, got {min(unknown)!r}.")
         for variable in self.trainable_variables:
             variable.trainable = False
-        for layer in dense:
-            if layer.name in parts:
-                layer.enable_lora(rank)
+        chosen = [layer for layer in dense if layer.name in parts]
+        for layer, own in zip(chosen, np.random.SeedSequence(seed).generate_state(len(chosen)), strict=True):
+            layer.enable_lora(rank, a_initializer=keras.initializers.HeUniform(seed=int(own)))
 
 
 _ATTRIBUTES = {

@@ -128,7 +128,7 @@ class IntentClassifier:
             epochs: at most so many (default 5; "lora" 10). Not for the head alone.
             learning_rate: at its highest (default 5e-5; "lora" 1e-3). Not for the head alone.
             batch_size: texts a step.
-            seed: of the order of the texts and of dropout.
+            seed: of the order of the texts, of dropout, and of where LoRA starts.
             checkpoint: a file that keeps a long run after every epoch; the same call goes on where it was stopped.
             progress: show a bar.
 
@@ -162,7 +162,7 @@ class IntentClassifier:
         self.encoder_ = self.enc.copy()
         network = self.encoder_.bert
         if self.tune == "lora":
-            network.enable_lora(self.rank)
+            network.enable_lora(self.rank, seed=seed)
         head = [keras.Variable(self.weights_), keras.Variable(self.bias_)]
         changing = [v for v in network.trainable_variables if "pooler" not in v.path] + head
         seeds = _seed(network, seed)

@@ -103,12 +103,12 @@ def test_several_labels_are_one_logistic_regression_each(minilm):
 @pytest.mark.parametrize("tune", ["full", "lora"])
 def test_tuning_learns_what_the_head_cannot_and_leaves_the_encoder_alone(tiny, tune):
     before = tiny.encode(SEA)
-    clf = tuned(tiny, tune, epochs=30)
+    clf = tuned(tiny, tune, epochs=60)
     head = IntentClassifier(tiny).fit(SEA, TOPICS, progress=False)
     wanted = np.array(TOPICS)
     assert (clf.predict(SEA) == wanted).all()
     right = clf.classes_ == wanted[:, None]
-    assert clf.predict_proba(SEA)[right].mean() > head.predict_proba(SEA)[right].mean() + 0.01
+    assert clf.predict_proba(SEA)[right].mean() > head.predict_proba(SEA)[right].mean() + 0.1
     assert clf.history_[-1]["loss"] < clf.history_[0]["loss"]
     np.testing.assert_array_equal(tiny.encode(SEA), before)
     assert np.abs(clf.encoder_.encode(SEA) - before).max() > 1e-3
@@ -125,10 +125,11 @@ def test_lora_changes_the_attention_only(tiny):
     assert len(changed) == 4
 
 
-def test_the_seed_decides(tiny):
-    first, second, other = (tuned(tiny, "full", seed=seed).predict_proba(SEA) for seed in (1, 1, 2))
+@pytest.mark.parametrize("tune", ["full", "lora"])
+def test_the_seed_decides(tiny, tune):
+    first, second, other = (tuned(tiny, tune, seed=seed).predict_proba(SEA) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, second)
-    assert np.abs(first - other).max() > 1e-4
+    assert np.abs(first - other).max() > 1e-5
 
 
 def test_early_stopping_keeps_the_epoch_with_the_lowest_validation_loss(tiny):
