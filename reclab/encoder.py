@@ -192,7 +192,7 @@ class BertEncoder(Encoder):
             tokens = self.tokenizer.convert_ids_to_tokens(range(len(self.tokenizer)))
             vocabulary.write_text("\n".join(tokens) + "\n", encoding="utf-8")
             reading.write_text(json.dumps({"pooling": self.pooling, "max_length": self.max_length}))
-            tf.saved_model.save(_HubModule(self.bert, [vocabulary, reading]), str(Path(scratch, "model")))
+            _save_quietly(_HubModule(self.bert, [vocabulary, reading]), Path(scratch, "model"))
             if folder.exists():
                 folder.rmdir()
             Path(scratch, "model").rename(folder)
@@ -208,6 +208,17 @@ class _HubModule(tf.Module):
     @tf.function(input_signature=[dict.fromkeys(HUB_INPUTS.values(), tf.TensorSpec((None, None), tf.int32))])
     def __call__(self, inputs):
         return self.network({ours: inputs[theirs] for ours, theirs in HUB_INPUTS.items()}, training=False)
+
+
+def _save_quietly(module, folder):
+    """`tf.saved_model.save` without the note that it was done."""
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel("WARNING")
+    try:
+        tf.saved_model.save(module, str(folder))
+    finally:
+        logger.setLevel(level)
 
 
 class HubEncoder(Encoder):
@@ -307,6 +318,30 @@ class TfidfEncoder(Encoder):
         """As every encoder; the options change nothing, since counting words takes no time."""
         texts = _checked(texts, batch_size, precision)
         return self.vectorizer.transform(texts).toarray() if texts else np.empty((0, self.dim), np.float32)
+
+
+class RememberingEncoder(Encoder):
+    """Another encoder that computes each text once: many small classifiers on the same texts then cost little.
+
+    A text's first vector is kept for the life of the object, at that call's precision.
+
+    >>> enc = RememberingEncoder(load("minilm"))
+    >>> first, again = enc.encode(["a quiet beach"]), enc.encode(["a quiet beach", "a deserted shore"])
+    >>> bool((first[0] == again[0]).all())
+    True
+    """
+
+    def __init__(self, enc: Encoder):
+        self.enc, self.name, self.dim = enc, enc.name, enc.dim
+        self._vectors = {}
+
+    def encode(self, texts, *, batch_size=64, precision="float32", progress=False):
+        """As every encoder."""
+        texts = _checked(texts, batch_size, precision)
+        new = [one for one in dict.fromkeys(texts) if one not in self._vectors]
+        vectors = self.enc.encode(new, batch_size=batch_size, precision=precision, progress=progress)
+        self._vectors.update(zip(new, vectors, strict=True))
+        return np.array([self._vectors[one] for one in texts], np.float32).reshape(len(texts), self.dim)
 
 
 def encode_once(enc: BertEncoder, texts: Sequence[str], *, progress: bool = False) -> np.ndarray:

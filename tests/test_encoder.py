@@ -171,32 +171,60 @@ def test_a_hub_that_cannot_be_reached(monkeypatch):
         encoder.load("nobody/nothing")
 
 
-class TextEncoder(tf.Module):
-    """A BERT in the signature of TF-Hub's text encoders."""
-
-    def __init__(self, network, vocabulary):
-        self.network = network
-        self.vocab_file = tf.saved_model.Asset(str(vocabulary))
-
-    @tf.function
-    def __call__(self, inputs):
-        names = {"input_ids": "input_word_ids", "attention_mask": "input_mask", "token_type_ids": "input_type_ids"}
-        return self.network({ours: inputs[theirs] for ours, theirs in names.items()})
-
-
-def test_a_saved_model_from_tensorflow_hub(checkpoint, tmp_path):
-    folder = checkpoint.write()
-    module = TextEncoder(bert.load(folder), folder / "vocab.txt")
-    spec = tf.TensorSpec((None, None), tf.int32)
-    module.__call__.get_concrete_function(dict.fromkeys(("input_word_ids", "input_mask", "input_type_ids"), spec))
-    tf.saved_model.save(module, str(tmp_path / "exported"))
-
-    enc = encoder.load(f"tfhub:{tmp_path / 'exported'}")
-    texts = ["quiet running 茶", "a book", "", "Sea sea sea"]
-    assert enc.dim == 8
-    np.testing.assert_allclose(enc.encode(texts), encoder.load(str(folder)).encode(texts), atol=1e-6)
+def test_an_exported_encoder_is_a_text_encoder_of_tensorflow_hub(checkpoint, tmp_path):
+    enc = encoder.load(str(checkpoint.write()))
+    enc.export(tmp_path / "deep" / "exported")
+    again = encoder.load(f"tfhub:{tmp_path / 'deep' / 'exported'}")
+    texts = ["quiet running 茶", "a book", "", "Sea sea sea", "sea " * 30]
+    np.testing.assert_allclose(again.encode(texts), enc.encode(texts), atol=1e-6)
+    assert (again.dim, again.max_length, again.pooling) == (8, 10, "mean")
     with pytest.raises(ValueError, match="precision must be 'float32', got 'bfloat16'"):
-        enc.encode(texts, precision="bfloat16")
+        again.encode(texts, precision="bfloat16")
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["exported"]  # nothing was left aside
+
+
+def test_others_can_run_what_was_exported(checkpoint, tmp_path):
+    enc = encoder.load(str(checkpoint.write()))
+    enc.export(tmp_path / "exported")
+    inputs = {"input_word_ids": [[2, 5, 3, 0]], "input_mask": [[1, 1, 1, 0]], "input_type_ids": [[0, 0, 0, 0]]}
+    outputs = tf.saved_model.load(str(tmp_path / "exported"))({k: tf.constant(v) for k, v in inputs.items()})
+    assert {name: tuple(value.shape) for name, value in outputs.items()} == {
+        "sequence_output": (1, 4, 8),
+        "pooled_output": (1, 8),
+    }
+    mean = outputs["sequence_output"].numpy()[0, :3].mean(axis=0)
+    np.testing.assert_allclose(mean / np.linalg.norm(mean), enc.encode(["sea"])[0], atol=1e-6)
+
+
+def test_an_export_keeps_the_pooling_and_what_lora_trained(checkpoint, tmp_path):
+    folder = checkpoint.write()
+    modules(folder, "cls_token")
+    enc = trained(encoder.load(str(folder)))
+    enc.export(tmp_path / "exported")
+    again = encoder.load(f"tfhub:{tmp_path / 'exported'}")
+    np.testing.assert_allclose(again.encode(TEXTS), enc.encode(TEXTS), atol=1e-6)
+    assert again.pooling == "cls"
+
+
+def test_an_export_takes_an_empty_folder_and_refuses_a_full_one(checkpoint, tmp_path, capfd):
+    enc = encoder.load(str(checkpoint.write()))
+    (tmp_path / "new").mkdir()
+    enc.export(tmp_path / "new")
+    assert "Assets written" not in capfd.readouterr().err
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match="full must be a new or an empty folder"):
+        enc.export(tmp_path / "full")
+    assert (tmp_path / "full" / "thesis.txt").read_text() == "mine"
+
+
+def test_a_saved_model_that_says_nothing_is_read_by_the_mean_of_512_tokens(checkpoint, tmp_path):
+    enc = encoder.load(str(checkpoint.write()))
+    enc.export(tmp_path / "exported")
+    (tmp_path / "exported" / "assets" / "reading.json").unlink()
+    again = encoder.load(f"tfhub:{tmp_path / 'exported'}")
+    assert (again.max_length, again.pooling) == (512, "mean")
+    np.testing.assert_allclose(again.encode(TEXTS[:3]), enc.encode(TEXTS[:3]), atol=1e-6)
 
 
 def test_a_saved_model_without_vocabulary_is_refused(tmp_path):
@@ -289,6 +317,85 @@ def test_the_course_encoder_comes_back_from_a_folder_to_the_bit(minilm, tmp_path
     again = encoder.load(str(tmp_path / "saved"))
     np.testing.assert_array_equal(again.encode(AWKWARD), minilm.encode(AWKWARD))
     assert (again.max_length, again.pooling) == (256, "mean")
+
+
+# --- opponents ------------------------------------------------------------------------------------------------------
+
+
+def test_word_vectors_are_averaged_without_marks_padding_or_order(checkpoint):
+    enc = encoder.load(str(checkpoint.write()))
+    words = encoder.WordVectorEncoder(enc)
+    table = checkpoint.tensors["embeddings.word_embeddings.weight"]
+    vectors = words.encode(["quiet running 茶", "sea", "", "茶 quiet running"])
+    for row, pieces in {0: ["quiet", "run", "##ning", "茶"], 1: ["sea"]}.items():
+        mean = table[[VOCABULARY.index(piece) for piece in pieces]].mean(axis=0)
+        np.testing.assert_allclose(vectors[row], mean / np.linalg.norm(mean), atol=1e-6)
+    np.testing.assert_array_equal(vectors[2], np.zeros(8))
+    np.testing.assert_allclose(vectors[3], vectors[0], atol=1e-6)
+    near = words.encode(["quiet running 茶"], precision="bfloat16")
+    assert 1e-5 < np.abs(near - vectors[:1]).max() < 0.02
+
+
+def test_tfidf_by_hand():
+    enc = encoder.TfidfEncoder(["tea", "tea noodles", "tea noodles bread"])
+    assert enc.dim == 3  # bread, noodles, tea
+    rarity = np.log(4 / np.array([2, 3, 4])) + 1  # scikit-learn's smooth inverse document frequency
+    expected = np.array([1 + np.log(2), 1, 0]) * rarity
+    vectors = enc.encode(["bread bread noodles", "rice", ""])
+    np.testing.assert_allclose(vectors[0], expected / np.linalg.norm(expected), atol=1e-6)
+    np.testing.assert_array_equal(vectors[1:], np.zeros((2, 3)))
+    assert vectors.dtype == np.float32
+
+
+@pytest.mark.parametrize("corpus", [[], [""], ["a ? !"]])
+def test_a_corpus_without_words_is_refused(corpus):
+    with pytest.raises(ValueError, match="corpus must have at least one word"):
+        encoder.TfidfEncoder(corpus)
+
+
+def test_a_corpus_that_is_no_list_of_strings_is_refused():
+    with pytest.raises(TypeError, match=r"texts\[1\] must be a string, got NoneType"):
+        encoder.TfidfEncoder(["a word", None])
+
+
+@pytest.mark.parametrize("kind", ["words", "tfidf", "remembering"])
+def test_opponents_keep_the_contract(minilm, kind):
+    enc = {
+        "words": lambda: encoder.WordVectorEncoder(minilm),
+        "tfidf": lambda: encoder.TfidfEncoder(["quiet sea", "a book"]),
+        "remembering": lambda: encoder.RememberingEncoder(minilm),
+    }[kind]()
+    vectors = enc.encode(["quiet sea", "the book"], batch_size=1, progress=False)
+    assert vectors.shape == (2, enc.dim)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(enc.encode(["the book", "quiet sea"])[::-1], vectors, atol=1e-6)
+    assert enc.encode([]).shape == (0, enc.dim)
+    with pytest.raises(TypeError, match=r"texts\[1\] must be a string"):
+        enc.encode(["a", 3])
+    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
+        enc.encode(["a"], batch_size=0)
+    with pytest.raises(ValueError, match="precision must be"):
+        enc.encode(["a"], precision="float64")
+
+
+class Counting(encoder.Encoder):
+    name, dim = "counting", 2
+
+    def __init__(self):
+        self.read = []
+
+    def encode(self, texts, *, batch_size=64, precision="float32", progress=False):
+        self.read += texts
+        return np.array([[len(one), 1] for one in texts], np.float32).reshape(-1, 2)
+
+
+def test_a_remembering_encoder_reads_each_text_once_and_keeps_their_order():
+    inner = Counting()
+    enc = encoder.RememberingEncoder(inner)
+    np.testing.assert_array_equal(enc.encode(["tea", "a", "tea"]), [[3, 1], [1, 1], [3, 1]])
+    np.testing.assert_array_equal(enc.encode(["bread", "a"]), [[5, 1], [1, 1]])
+    assert inner.read == ["tea", "a", "bread"]
+    assert (enc.name, enc.dim) == ("counting", 2)
 
 
 # --- encode_once ----------------------------------------------------------------------------------------------------

@@ -9,23 +9,12 @@ import datetime
 import statistics
 import time
 
-import numpy as np
 import pandas as pd
 
 from reclab import data, encoder
 from reclab.intent import IntentClassifier, spread
 
 LEARNED_FROM = ("labelled questions", "and label names", "and unlabelled questions")
-
-
-class Remembered(encoder.Encoder):
-    """The vectors of texts that were encoded before."""
-
-    def __init__(self, enc, texts):
-        self.dim, self.vectors = enc.dim, dict(zip(texts, encoder.encode_once(enc, texts, progress=True), strict=True))
-
-    def encode(self, texts, **_):
-        return np.array([self.vectors[text] for text in texts])
 
 
 def learn(enc, few, train, names):
@@ -47,7 +36,8 @@ def main():
     bank, start = data.load("banking77"), time.monotonic()
     train, test = bank.said(split="train"), bank.said(split="test")
     names = {label.replace("_", " "): label for label in bank.intents}
-    enc = Remembered(encoder.load(), [*train["text"], *test["text"], *names])
+    enc = encoder.RememberingEncoder(encoder.load())
+    enc.encode([*train["text"], *test["text"], *names], progress=True)
     rows = []
     for n in (5, 10):
         found = []
