@@ -1,4 +1,4 @@
-"""Measure speed against peers, in alternating runs of one session, and write README.md beside this file.
+"""Measure the speed of encoder, search, start and world, against peers in alternating runs of one session.
 
 The peers live in an environment of their own, build/peers, which is made when it is not there.
 """
@@ -7,8 +7,6 @@ import argparse
 import datetime
 import hashlib
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -20,6 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from reclab import data, fetch
+from tests.benchmarks import report
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -144,77 +143,60 @@ def world(bar):
     return {"taken": taken, "log": log, "files": len(made), "other": other, "size": size}
 
 
-def machine():
-    flags, model = set(), platform.processor() or platform.machine()
-    if (info := Path("/proc/cpuinfo")).is_file():
-        for line in info.read_text().splitlines():
-            name, _, value = line.partition(":")
-            if name.strip() == "flags":
-                flags = set(value.split())
-            if name.strip() == "model name":
-                model = value.strip()
-    wide = [name for name in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if name in flags]
-    return f"{os.cpu_count()} cores ({model}; {', '.join(wide) or 'no AVX'}), Python {platform.python_version()}"
-
-
-def report(enc, found, started, made, texts, rounds):
+def report_encoder(enc, texts, rounds):
     m, work, peaks = enc["medians"], enc["work"], enc["peaks"]
     rows = []
     labels = {"peer": "sentence-transformers", "float32": "reclab, float32", "bfloat16": "reclab, bfloat16"}
     for name, label in labels.items():
         gflops = work["flops"] / m[name] / 1e9
         share = f"{gflops:.0f} of {peaks[name]:.0f}" if name in peaks else f"{gflops:.0f}"
-        rows.append(f"| {label} | {m[name]:.2f} | {len(texts) / m[name]:.0f} | {m['peer'] / m[name]:.2f} | {share} |")
-    s = found["medians"]
-    small, large = made["taken"].values()
-    other = ", ".join(map(str, made["other"][:5])) or "none"
-    return f"""# Benchmarks
+        rows.append([label, f"{m[name]:.2f}", f"{len(texts) / m[name]:.0f}", f"{m['peer'] / m[name]:.2f}", share])
+    report.write(
+        "Encoder",
+        f"""The same {len(texts):,} texts of mixed length ({work["tokens"]:,} tokens), MiniLM; medians of {rounds}.
+GFLOP/s count the network's work on real tokens, against the best matrix product that TensorFlow reaches here.
 
-Written by `make bench` on {datetime.date.today()}: {machine()}.
-The runs of the two sides alternate in one session; times are medians of {rounds}. Only the ratios travel to other
-machines.
-
-## Encoder
-
-The same {len(texts):,} texts of mixed length ({work["tokens"]:,} tokens), MiniLM. GFLOP/s count the network's work on
-real tokens, against the best matrix product that TensorFlow reaches here.
-
-| | seconds | texts/s | ratio to the peer | GFLOP/s |
-|---|---|---|---|---|
-{chr(10).join(rows)}
+{report.table(["", "seconds", "texts/s", "ratio to the peer", "GFLOP/s"], rows)}
 
 Largest difference of float32 to the peer: {enc["off"]:.1e}.
-Smallest cosine of bfloat16 to the peer: {enc["cosine"]:.5f}.
+Smallest cosine of bfloat16 to the peer: {enc["cosine"]:.5f}.""",
+    )
 
-## Search
 
-{SEARCH["queries"]:,} queries × {SEARCH["items"]:,} items × {SEARCH["dim"]}, k = {SEARCH["k"]}.
+def report_search(found, rounds):
+    s = found["medians"]
+    rows = [["faiss-cpu, IndexFlatIP", f"{s['peer']:.3f}", "1.00"]]
+    rows += [["reclab, rank.top_k", f"{s['ours']:.3f}", f"{s['peer'] / s['ours']:.2f}"]]
+    report.write(
+        "Search",
+        f"""{SEARCH["queries"]:,} queries × {SEARCH["items"]:,} items × {SEARCH["dim"]}, k = {SEARCH["k"]};
+medians of {rounds}.
 
-| | seconds | ratio to the peer |
-|---|---|---|
-| faiss-cpu, IndexFlatIP | {s["peer"]:.3f} | 1.00 |
-| reclab, rank.top_k | {s["ours"]:.3f} | {s["peer"] / s["ours"]:.2f} |
+{report.table(["", "seconds", "ratio to the peer"], rows)}
 
 The same items in the same order as sorting every float64 product: {"yes" if found["same"] else "NO"}.
-Peak memory beyond the input: {found["extra"]:.0f} MB.
+Peak memory beyond the input: {found["extra"]:.0f} MB.""",
+    )
 
-## Starting
 
-| | seconds |
-|---|---|
-| `import reclab`, a new process, Python's own start included | {started["import"]:.3f} |
-| `python -m reclab recommend "..."`, a new process | {started["recommend"]:.1f} |
+def report_starting(started):
+    rows = [["`import reclab`, a new process, Python's own start included", f"{started['import']:.3f}"]]
+    rows += [['`python -m reclab recommend "..."`, a new process', f"{started['recommend']:.1f}"]]
+    report.write("Starting", report.table(["", "seconds"], rows))
 
-## The world
 
-| | events | seconds | ratio |
-|---|---|---|---|
-| the log of 2,000 people | {made["log"][0]:,} | {small:.1f} | 1.0 |
-| the log of 20,000 people | {made["log"][1]:,} | {large:.1f} | {large / small:.1f} |
+def report_world(made):
+    small, large = made["taken"].values()
+    rows = [["the log of 2,000 people", f"{made['log'][0]:,}", f"{small:.1f}", "1.0"]]
+    rows += [["the log of 20,000 people", f"{made['log'][1]:,}", f"{large:.1f}", f"{large / small:.1f}"]]
+    report.write(
+        "The world",
+        f"""{report.table(["", "events", "seconds", "ratio"], rows)}
 
-Made anew, these of {made["files"]} files differ from what is shipped: {other}.
-The folder has {made["size"] / 1e6:.1f} MB.
-"""
+Made anew, these of {made["files"]} files differ from what is shipped:
+{", ".join(map(str, made["other"][:5])) or "none"}.
+The folder has {made["size"] / 1e6:.1f} MB.""",
+    )
 
 
 def main():
@@ -227,9 +209,10 @@ def main():
         ours, peer = Side(sys.executable, "ours", texts), Side(python, "peer", texts)
         found = search(ours, peer, rounds, bar)
         enc = encoder(ours, peer, rounds, bar)
-    with fetch.writing(HERE / "README.md") as file:
-        file.write(report(enc, found, start_up(), made, texts, rounds).encode())
-    print((HERE / "README.md").read_text())
+    report_encoder(enc, texts, rounds)
+    report_search(found, rounds)
+    report_starting(start_up())
+    report_world(made)
 
 
 if __name__ == "__main__":

@@ -78,6 +78,28 @@ class Ours:
         taken, self.found = seconds(lambda: self.rank.top_k(self.queries, self.items, k))
         return {"seconds": taken, "extra_mb": self.extra_mb}
 
+    def tune(self, epochs, batch_size, length):
+        """Seconds of each epoch of fine-tuning all weights; the texts' labels are their own order, modulo ten."""
+        import keras
+
+        from reclab import text, training
+
+        tf, enc = self.tf, self.enc.copy()
+        ids, mask = text.pad([sequence[:length] for sequence in [[0] * length, *enc.tokenize(self.texts)]])
+        wanted = np.eye(10, dtype=np.float32)[np.arange(len(self.texts)) % 10]
+        rows = [slice(i, i + batch_size) for i in range(0, len(wanted), batch_size)]
+        batches = [(ids[1:][some], mask[1:][some], wanted[some]) for some in rows]
+        head = [keras.Variable(np.zeros((enc.dim, 10), np.float32)), keras.Variable(np.zeros(10, np.float32))]
+
+        def loss(ids, mask, wanted):
+            logits = tf.matmul(enc.forward(ids, mask, training=True), head[0]) + head[1]
+            return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(wanted, logits))
+
+        changing = [v for v in enc.bert.trainable_variables if "pooler" not in v.path] + head
+        settings = {"epochs": epochs, "learning_rate": 5e-5, "progress": False}
+        history = training.train(loss, changing, lambda epoch: batches, **settings)
+        return {"seconds": [epoch["seconds"] for epoch in history]}
+
     def naive(self, k):
         """Whether sorting every float64 product gives the same items in the same order."""
         same = True
@@ -94,7 +116,7 @@ class Peer:
     def __init__(self, texts, folder):
         from sentence_transformers import SentenceTransformer
 
-        self.texts, self.model = texts, SentenceTransformer(folder, device="cpu")
+        self.texts, self.folder, self.model = texts, folder, SentenceTransformer(folder, device="cpu")
 
     def encode(self, precision):
         taken, found = seconds(lambda: self.model.encode(self.texts))
@@ -108,6 +130,47 @@ class Peer:
             self.index.add(vectors(2, items, dim))
             self.queries = vectors(1, queries, dim)
         return {"seconds": seconds(lambda: self.index.search(self.queries, k))[0]}
+
+    def tune(self, epochs, batch_size, length):
+        """As ours, by the Trainer of transformers at its usual settings."""
+        import tempfile
+
+        import torch
+        from transformers import AutoModel, Trainer, TrainerCallback, TrainingArguments
+
+        class Classifier(torch.nn.Module):
+            def __init__(self, folder):
+                super().__init__()
+                self.bert, self.head = AutoModel.from_pretrained(folder), torch.nn.Linear(384, 10)
+
+            def forward(self, input_ids, attention_mask, labels):
+                tokens = self.bert(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+                mean = torch.nn.functional.normalize((tokens * attention_mask[:, :, None]).sum(1), dim=-1)
+                logits = self.head(mean)
+                return {"loss": torch.nn.functional.cross_entropy(logits, labels), "logits": logits}
+
+        class Clock(TrainerCallback):
+            def __init__(self):
+                self.times = [time.perf_counter()]
+
+            def on_epoch_end(self, *_, **__):
+                self.times.append(time.perf_counter())
+
+        options = {"padding": "max_length", "truncation": True, "max_length": length, "return_tensors": "pt"}
+        read = self.model.tokenizer(self.texts, **options)
+        rows = [
+            {"input_ids": ids, "attention_mask": mask, "labels": i % 10}
+            for i, (ids, mask) in enumerate(zip(read["input_ids"], read["attention_mask"], strict=True))
+        ]
+        with tempfile.TemporaryDirectory() as folder:
+            settings = {"per_device_train_batch_size": batch_size, "num_train_epochs": epochs, "learning_rate": 5e-5}
+            settings |= {"save_strategy": "no", "report_to": "none", "use_cpu": True, "disable_tqdm": True}
+            arguments = TrainingArguments(folder, weight_decay=0.01, warmup_ratio=0.1, **settings)
+            clock = Clock()
+            trainer = Trainer(Classifier(self.folder), arguments, train_dataset=rows, callbacks=[clock])
+            clock.times[0] = time.perf_counter()
+            trainer.train()
+        return {"seconds": np.diff(clock.times).tolist()}
 
 
 def main():
