@@ -15,7 +15,7 @@ from scipy import sparse
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import expit, log_expit, log_softmax, softmax
 
-from reclab import fetch, rank, text, training
+from reclab import fetch, search, text, training
 from reclab.encoder import BertEncoder, Encoder
 
 TUNE = ("head", "full", "lora")
@@ -314,7 +314,7 @@ def spread(
     if not (1 <= neighbours < n and scale > 0 and 0 < alpha < 1):
         rules = f"neighbours must be 1 to {n - 1}, scale above 0, alpha above 0 and below 1"
         raise ValueError(f"{rules}, got {neighbours}, {scale} and {alpha}.")
-    near, cosines = rank.top_k(vectors, vectors, neighbours + 1)
+    near, cosines = search.top_k(vectors, vectors, neighbours + 1)
     ties = (np.exp(scale * (cosines.ravel() - 1)), (np.repeat(np.arange(n), neighbours + 1), near.ravel()))
     graph = sparse.csr_array(ties, shape=(n, n))
     graph.setdiag(0)

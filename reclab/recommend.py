@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from reclab import rank, text
+from reclab import search, text
 from reclab.data import MovieLens, World
 from reclab.encoder import BertEncoder, encode_once
 from reclab.intent import ZeroShotClassifier
@@ -69,7 +69,7 @@ class Recommender:
             return []
         vectors = self.enc.encode(texts)
         chances = self.classifier.proba(vectors)
-        indices, scores = rank.top_k(vectors, self.vectors, k)
+        indices, scores = search.top_k(vectors, self.vectors, k)
         reasons = self.reasons(texts, vectors, indices)
         titles, ids = self.dataset.titles, self.dataset.items["item"].tolist()
         return [

@@ -99,7 +99,7 @@ def public(name, validate):
     return (
         f"Intents, {name}",
         f"""{len(train):,} training and {len(test):,} test sentences, {len(found.intents)} intents;
-{FULL["epochs"]} epochs at {FULL["learning_rate"]:g} for all weights. Minutes include the encoding or training, not the scoring.
+{FULL["epochs"]} epochs at {FULL["learning_rate"]:g} for all weights. Minutes are those of learning, not of scoring.
 
 {report.table(["MiniLM", "right, %", "macro-F1, %", "minutes"], rows)}""",
     )
