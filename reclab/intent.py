@@ -1,5 +1,6 @@
 """What does this person want?"""
 
+import copy
 import hashlib
 import itertools
 import json
@@ -15,7 +16,7 @@ from scipy import sparse
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import expit, log_expit, log_softmax, softmax
 
-from reclab import fetch, search, text, training
+from reclab import bert, fetch, search, text, training
 from reclab.encoder import BertEncoder, Encoder
 
 TUNE = ("head", "full", "lora")
@@ -286,6 +287,39 @@ class IntentClassifier:
         for row, named in zip(targets, labels, strict=True):
             row[[column[label] for label in named]] = 1
         return targets
+
+
+def soup(classifiers: Sequence[IntentClassifier]) -> IntentClassifier:
+    """One classifier whose weights are the means of those of several, tuned from the same start with other seeds.
+
+    Their errors are partly their own and cancel, as in an ensemble, at the price of one (Wortsman et al.,
+    arXiv:2203.05482). It works because tuning moves them little: they still lie in one valley.
+
+    Raises:
+        ValueError: there are none, or they do not have the same classes and weights of the same shapes.
+
+    >>> from reclab import encoder
+    >>> texts, labels = ["boil an egg", "bake bread", "a saxophone solo"], ["food", "food", "music"]
+    >>> runs = [IntentClassifier(encoder.load(), C=c).fit(texts, labels) for c in (1, 10)]
+    >>> bool(np.allclose(soup(runs).weights_, (runs[0].weights_ + runs[1].weights_) / 2))
+    True
+    """
+    if not classifiers:
+        raise ValueError("classifiers must be at least one, got none.")
+    tensors = [clf.encoder_.bert.tensors() for clf in classifiers]
+    forms = [{name: tuple(tensor.shape) for name, tensor in its.items()} for its in tensors]
+    for i, (clf, form) in enumerate(zip(classifiers, forms, strict=True)):
+        if clf.classes_.tolist() != classifiers[0].classes_.tolist() or form != forms[0]:
+            raise ValueError(
+                f"classifiers must have the same classes and shapes, classifiers[{i}] differs from the first."
+            )
+    mixed = copy.copy(classifiers[0])
+    mixed.encoder_, mixed.history_, mixed.temperature_ = mixed.encoder_.copy(), [], 1.0
+    means = {name: np.mean([its[name].numpy() for its in tensors], axis=0) for name in tensors[0]}
+    bert.assign(mixed.encoder_.bert, means)
+    mixed.weights_ = np.mean([clf.weights_ for clf in classifiers], axis=0)
+    mixed.bias_ = np.mean([clf.bias_ for clf in classifiers], axis=0)
+    return mixed
 
 
 def spread(

@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.semi_supervised import LabelSpreading
 
 from reclab import data, encoder
-from reclab.intent import IntentClassifier, ZeroShotClassifier, spread
+from reclab.intent import IntentClassifier, ZeroShotClassifier, soup, spread
 
 
 @pytest.fixture(scope="module")
@@ -213,6 +213,29 @@ def test_progress_can_be_silenced(tiny, capfd):
     assert capfd.readouterr().err == ""
     tuned(tiny, "full", epochs=1, progress=True)
     assert "train" in capfd.readouterr().err
+
+
+def test_a_soup_has_the_mean_of_all_weights(tiny):
+    runs = [tuned(tiny, "full", seed=seed) for seed in (1, 2, 3)]
+    mixed = soup(runs)
+    wanted = [run.encoder_.bert.tensors() for run in runs]
+    for name, tensor in mixed.encoder_.bert.tensors().items():
+        np.testing.assert_allclose(tensor, np.mean([its[name] for its in wanted], axis=0), atol=1e-6)
+    np.testing.assert_allclose(mixed.weights_, np.mean([run.weights_ for run in runs], axis=0), atol=1e-6)
+    assert np.abs(mixed.decision_function(SEA) - runs[0].decision_function(SEA)).max() > 1e-4
+    assert mixed.predict(SEA).tolist() == TOPICS
+    np.testing.assert_allclose(soup(runs[:1]).decision_function(SEA), runs[0].decision_function(SEA), atol=1e-6)
+
+
+def test_a_soup_of_what_does_not_fit_is_refused(tiny, minilm):
+    one = tuned(tiny, "full")
+    other = IntentClassifier(tiny).fit(["a", "b"], ["x", "y"], progress=False)
+    with pytest.raises(ValueError, match=r"same classes and shapes, classifiers\[1\] differs"):
+        soup([one, other])
+    with pytest.raises(ValueError, match=r"classifiers\[2\] differs"):
+        soup([one, one, IntentClassifier(minilm).fit(SEA, TOPICS, progress=False)])
+    with pytest.raises(ValueError, match="at least one, got none"):
+        soup([])
 
 
 def test_calibration_finds_the_temperature_that_was_hidden(tiny):
