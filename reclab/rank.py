@@ -306,7 +306,7 @@ class TextProfile(Ranker):
         return np.ones(len(self.items_), bool)
 
     def _learn(self, interactions):
-        self.shares_ = _shares(interactions, self.half_life if self.how == "recent" else np.inf)
+        self.shares_ = history_shares(interactions, self.half_life if self.how == "recent" else np.inf)
 
     def _score(self, rows):
         if self.how != "attention":
@@ -362,23 +362,16 @@ class TwoTower(Ranker):
         return np.ones(len(self.items_), bool)
 
     def _learn(self, interactions):
-        shares, dim = _shares(interactions, np.inf), self.vectors.shape[1]
+        shares, dim = history_shares(interactions, np.inf), self.vectors.shape[1]
         popular = np.log(np.bincount(interactions.item, minlength=len(self.items_)) + 1.0).astype(np.float32)
         towers = [keras.Variable(np.zeros((dim, dim), np.float32)) for _ in range(2)]
 
         def loss(persons, items, ids, logs):
             people, candidates = _tower(persons, towers[0]), _tower(items, towers[1])
-            logits = self.scale * tf.matmul(people, candidates, transpose_b=True) - logs
-            same = tf.cast(ids[:, None] == ids[None], tf.float32)  # the item itself, wherever it stands in the batch
-            return tf.reduce_mean(
-                tf.reduce_logsumexp(logits, axis=1)
-                - tf.reduce_logsumexp(logits + tf.math.log(tf.maximum(same, 1e-30)), axis=1)
-            )
+            return association_loss(self.scale * tf.matmul(people, candidates, transpose_b=True) - logs, ids)
 
         def batches(epoch):
-            order = np.random.default_rng((self.seed, epoch)).permutation(len(interactions))
-            size = min(self.batch_size, len(order))
-            parts = [order[i : i + size] for i in range(0, len(order) - size + 1, size)]
+            parts = in_batches(len(interactions), self.batch_size, (self.seed, epoch))
             return [self._batch(interactions, shares, popular, part) for part in parts]
 
         settings = {"epochs": self.epochs, "learning_rate": self.learning_rate, "progress": self.progress}
@@ -397,12 +390,41 @@ class TwoTower(Ranker):
         return self.person_vectors_[rows] @ self.item_vectors_.T
 
 
+def association_loss(logits: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:
+    """-Σ A log softmax(logits) over the rows of a batch, where A says which of the batch's items is the person's own.
+
+    Args:
+        logits: (b, b) what is thought of each person (row) with each item (column).
+        ids: (b,) the items' ids; an item that stands in several columns is the person's own in each of them.
+
+    >>> logits = tf.math.log([[0.7, 0.2, 0.1], [0.3, 0.5, 0.2], [0.1, 0.3, 0.6]])
+    >>> loss = association_loss(logits, tf.constant([7, 8, 7]))
+    >>> bool(np.isclose(loss, -np.log(0.8 * 0.5 * 0.7) / 3))
+    True
+    """
+    own = tf.where(ids[:, None] == ids[None], logits, -np.inf)
+    return tf.reduce_mean(tf.reduce_logsumexp(logits, axis=1) - tf.reduce_logsumexp(own, axis=1))
+
+
+def in_batches(n: int, size: int, seed: int | tuple[int, ...]) -> list[np.ndarray]:
+    """The numbers 0 to n - 1 in a random order, in parts of `size`; what is left over waits for another order.
+
+    >>> [len(part) for part in in_batches(10, 4, seed=0)]
+    [4, 4]
+    """
+    order, size = np.random.default_rng(seed).permutation(n), min(size, n)
+    return [order[i : i + size] for i in range(0, n - size + 1, size)]
+
+
 def _tower(x, weights):
     return tf.math.l2_normalize(x + tf.matmul(x, weights), axis=-1)
 
 
-def _shares(interactions, half_life):
-    """How much each meeting counts in a person's profile: sparse (people, items), each row adding up to 1."""
+def history_shares(interactions: Interactions, half_life: float) -> sparse.csr_array:
+    """How much each item counts in a person's profile: (people, items) float32, the rows of who met any add up to 1.
+
+    A meeting counts half as much as one that came `half_life` meetings later; with infinity all count alike.
+    """
     order = np.lexsort((-np.arange(len(interactions)), interactions.person))
     person = interactions.person[order]
     age = np.arange(len(order)) - np.searchsorted(person, person)  # 0 is the newest

@@ -312,7 +312,7 @@ def test_two_towers_learn_what_texts_do_not_say():
 def test_an_item_is_not_in_the_history_that_it_is_predicted_from():
     tower, interactions = small_tower(), met()
     tower.fit(interactions)
-    shares = rank._shares(interactions, np.inf)
+    shares = rank.history_shares(interactions, np.inf)
     rows = np.array([3, 50, 100])
     histories, items, ids, _ = tower._batch(interactions, shares, np.zeros(24, np.float32), rows)
     for history_, item, person, own in zip(histories, items, interactions.person[rows], ids, strict=True):
