@@ -4,6 +4,7 @@
 Tasks come as JSON objects: {"task": name, ...}; see the functions below.
 """
 
+import contextlib
 import json
 import sys
 import threading
@@ -165,7 +166,7 @@ class Peer:
         with tempfile.TemporaryDirectory() as folder:
             settings = {"per_device_train_batch_size": batch_size, "num_train_epochs": epochs, "learning_rate": 5e-5}
             settings |= {"save_strategy": "no", "report_to": "none", "use_cpu": True, "disable_tqdm": True}
-            arguments = TrainingArguments(folder, weight_decay=0.01, warmup_ratio=0.1, **settings)
+            arguments = TrainingArguments(folder, weight_decay=0.01, warmup_steps=0.1, **settings)
             clock = Clock()
             trainer = Trainer(Classifier(self.folder), arguments, train_dataset=rows, callbacks=[clock])
             clock.times[0] = time.perf_counter()
@@ -177,7 +178,9 @@ def main():
     side = {"ours": Ours, "peer": Peer}[sys.argv[1]](json.loads(sys.stdin.readline()), sys.argv[2])
     for line in sys.stdin:
         task = json.loads(line)
-        print(json.dumps(getattr(side, task.pop("task"))(**task)), flush=True)
+        with contextlib.redirect_stdout(sys.stderr):  # the answer is all that may stand there
+            answer = getattr(side, task.pop("task"))(**task)
+        print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":
