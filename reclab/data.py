@@ -5,8 +5,10 @@
 """
 
 import dataclasses
+import json
 import re
 import wave
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -329,7 +331,41 @@ def split_last(interactions: Interactions) -> tuple[Interactions, Interactions]:
     return interactions.take(place < cut), interactions.take(place == cut)
 
 
-def load(name: str | Path = "world") -> World | MovieLens | IntentSet:
+@dataclasses.dataclass(frozen=True, repr=False)
+class ProductSearch:
+    """A shop's products, what people searched for, and how well the products answer it.
+
+    Attributes:
+        items: item, title, description (may be empty), supplier, attributes (such as "product colour: Black; ...").
+        judgements: query, item, rating (0 is wrong, 3 is what was meant). Products that are not judged count as wrong.
+    """
+
+    items: pd.DataFrame
+    judgements: pd.DataFrame
+
+    @property
+    def titles(self) -> list[str]:
+        return self.items["title"].tolist()
+
+    def texts(self) -> list[str]:
+        """What an encoder reads of each product: title and description."""
+        return (self.items["title"] + ". " + self.items["description"]).str.removesuffix(". ").tolist()
+
+    @property
+    def queries(self) -> list[str]:
+        return self.judgements["query"].unique().tolist()
+
+    def relevant(self) -> list[dict[str, int]]:
+        """For each of the `queries` the products with a rating above 0, and the rating: gains for `evaluate`."""
+        good = self.judgements[self.judgements["rating"] > 0]
+        found = {query: dict(zip(rows["item"], rows["rating"], strict=True)) for query, rows in good.groupby("query")}
+        return [found.get(query, {}) for query in self.queries]
+
+    def __repr__(self):
+        return f"ProductSearch({len(self.items)} items, {len(self.queries)} queries, {len(self.judgements)} judgements)"
+
+
+def load(name: str | Path = "world") -> World | MovieLens | IntentSet | ProductSearch:
     """Load a dataset by name, or a world from a folder of CSV files.
 
     Raises:
@@ -602,4 +638,43 @@ def _json_lines(path, columns):
     return table[list(columns)].astype("string")
 
 
-_PUBLIC = {"ml-latest-small": _movielens, "banking77": _banking77, "massive-en": _massive}
+# --- product search ---------------------------------------------------------------------------------------------------
+
+
+def _chorus(folder):
+    """The Chorus project's electronics shop: https://github.com/querqy/chorus."""
+    products = [product for part in range(1, 5) for product in _zipped_json(folder / f"{part}.json.zip")]
+    items = pd.DataFrame(
+        {
+            "item": [product["id"] for product in products],
+            "title": [product["title"] for product in products],
+            "description": [product.get("short_description") or "" for product in products],
+            "supplier": [product["supplier"] for product in products],
+            "attributes": [_attributes(product) for product in products],
+        },
+        dtype="string",
+    )
+    path = folder / "Broad_Query_Set_rated.csv"
+    columns = {"query": "string", "docid": "string", "rating": "int64"}
+    judgements = read_table(path, columns, key=("query", "docid")).rename(columns={"docid": "item"})
+    refuse(path, judgements, ~judgements["item"].isin(items["item"]), "docid must be a product's id")
+    refuse(path, judgements, ~judgements["rating"].between(0, 3), "rating must be 0 to 3")
+    return ProductSearch(items, judgements)
+
+
+def _zipped_json(path):
+    try:
+        with zipfile.ZipFile(path) as packed:
+            return json.loads(packed.read(path.name.removesuffix(".zip")))
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} is missing: it should hold a JSON list of products.") from None
+    except (zipfile.BadZipFile, KeyError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read as a zipped JSON list: {error}") from error
+
+
+def _attributes(product):
+    named = {key[7:].replace("_", " "): value for key, value in product.items() if key.startswith("attr_")}
+    return "; ".join(f"{name}: {value}" for name, value in sorted(named.items()))
+
+
+_PUBLIC = {"ml-latest-small": _movielens, "banking77": _banking77, "massive-en": _massive, "chorus-icecat": _chorus}

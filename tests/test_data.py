@@ -1,8 +1,10 @@
 import gzip
+import json
 import re
 import shutil
 import subprocess
 import sys
+import zipfile
 
 import numpy as np
 import pandas as pd
@@ -364,7 +366,7 @@ def test_a_missing_table_is_named(folder):
 
 
 def test_an_unknown_name_is_refused():
-    names = '"world", "ml-latest-small", "banking77", "massive-en"'
+    names = '"world", "ml-latest-small", "banking77", "massive-en", "chorus-icecat"'
     with pytest.raises(ValueError, match=f"name must be {names} or a folder with CSV tables, got 'wrld'"):
         data.load("wrld")
 
@@ -467,3 +469,61 @@ def test_a_missing_split_is_named(publisher):
     (publisher / "train.jsonl").unlink()
     with pytest.raises(FileNotFoundError, match=r"train\.jsonl is missing: .* text, label_text a line"):
         data.load("massive-en")
+
+
+# --- product search -------------------------------------------------------------------------------------------------
+
+
+def test_chorus_is_whole():
+    shop = public("chorus-icecat")
+    assert repr(shop) == "ProductSearch(19406 items, 135 queries, 3668 judgements)"
+    assert shop.titles[0] == "Xerox 006R90321 toner cartridge Original Black 6 pc(s)"
+    assert shop.texts()[0] == shop.titles[0] + ". Toner (6 Per Box) for CopyCentre C65 Digital Copier"
+    assert "printing colours: Black; quantity per pack: 6.0" in shop.items["attributes"][0]
+    assert sum(len(gains) for gains in shop.relevant()) == 1472 + 105 + 238
+    assert set().union(*(gains.values() for gains in shop.relevant())) == {1, 2, 3}
+
+
+@pytest.fixture
+def shop(tmp_path, monkeypatch):
+    """A folder that `load("chorus-icecat")` reads: four products, three judgements."""
+    monkeypatch.setattr(fetch, "folder", lambda name: tmp_path)
+    for part in range(1, 5):
+        product = {"id": str(part), "title": f"lamp {part}", "supplier": "x", "attr_t_wall_mount": "Y", "price": "9"}
+        write_products(tmp_path, part, [product | ({"short_description": "bright"} if part == 2 else {})])
+    (tmp_path / "Broad_Query_Set_rated.csv").write_text("query,docid,rating\nlamp,2,3\nlamp,4,0\ndesk,1,0\n")
+    return tmp_path
+
+
+def write_products(folder, part, products):
+    with zipfile.ZipFile(folder / f"{part}.json.zip", "w") as packed:
+        packed.writestr(f"{part}.json", json.dumps(products))
+
+
+def test_products_and_judgements_are_read(shop):
+    found = data.load("chorus-icecat")
+    assert found.texts() == ["lamp 1", "lamp 2. bright", "lamp 3", "lamp 4"]
+    assert found.items["attributes"].unique().tolist() == ["wall mount: Y"]
+    assert found.queries == ["lamp", "desk"]
+    assert found.relevant() == [{"2": 3}, {}]
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [("lamp,9,1", "docid must be a product's id"), ("lamp,1,4", "rating must be 0 to 3"), ("lamp,2,1", "docid")],
+)
+def test_a_wrong_judgement_is_named(shop, row, said):
+    with (shop / "Broad_Query_Set_rated.csv").open("a") as file:
+        file.write(row + "\n")
+    with pytest.raises(ValueError, match=said):
+        data.load("chorus-icecat")
+
+
+def test_damaged_products_are_named(shop):
+    write_products(shop, 3, "no list")
+    (shop / "3.json.zip").write_bytes((shop / "3.json.zip").read_bytes()[:-30])
+    with pytest.raises(ValueError, match=r"3\.json\.zip cannot be read as a zipped JSON list"):
+        data.load("chorus-icecat")
+    (shop / "3.json.zip").unlink()
+    with pytest.raises(FileNotFoundError, match=r"3\.json\.zip is missing"):
+        data.load("chorus-icecat")

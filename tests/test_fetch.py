@@ -329,6 +329,17 @@ def test_single_files_come_from_below_an_address_and_are_verified(cache, tmp_pat
     assert left(cache) == []
 
 
+def test_a_file_may_lie_elsewhere_below_the_address(cache, tmp_path, monkeypatch):
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "b-2.csv").write_bytes(b"x\n1\n")
+    with serve(tmp_path) as (address, asked):
+        source = fetch.Files(address + "/", {"b.csv": "deep/b-2.csv"})
+        entry = fetch.Entry("none", 1, (source,), {"b.csv": sha(b"x\n1\n")})
+        monkeypatch.setitem(fetch.CATALOGUE, "toy", entry)
+        assert (fetch.folder("toy") / "b.csv").read_bytes() == b"x\n1\n"
+    assert asked == ["/deep/b-2.csv"]
+
+
 # --- from the hub, or from nowhere ----------------------------------------------------------------------------------
 
 
@@ -386,9 +397,8 @@ def test_a_publisher_that_does_not_answer(cache, monkeypatch):
 
 
 def test_an_unknown_name_is_refused(cache):
-    with pytest.raises(
-        ValueError, match="name must be one of minilm, ml-latest-small, banking77, massive-en, got 'maxilm'"
-    ):
+    names = "minilm, ml-latest-small, banking77, massive-en, chorus-icecat"
+    with pytest.raises(ValueError, match=f"name must be one of {names}, got 'maxilm'"):
         fetch.folder("maxilm")
 
 
