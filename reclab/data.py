@@ -7,10 +7,11 @@
 import dataclasses
 import json
 import re
+import tarfile
 import wave
 import zipfile
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pandas as pd
@@ -365,7 +366,61 @@ class ProductSearch:
         return f"ProductSearch({len(self.items)} items, {len(self.queries)} queries, {len(self.judgements)} judgements)"
 
 
-def load(name: str | Path = "world") -> World | MovieLens | IntentSet | ProductSearch:
+@dataclasses.dataclass(frozen=True, repr=False)
+class GroceryStore:
+    """What a grocery sells, and photographs that were taken in the shop.
+
+    Attributes:
+        items: item, group (a coarser kind of thing), description, icon (the shop's own picture of it).
+        photographs: file, item, split.
+        folder: where the files lie.
+    """
+
+    items: pd.DataFrame
+    photographs: pd.DataFrame
+    folder: Path
+
+    @property
+    def titles(self) -> list[str]:
+        return self.items["item"].str.replace("-", " ").tolist()
+
+    def texts(self) -> list[str]:
+        """What an encoder reads of each product: title and description."""
+        return [f"{title}. {text}" for title, text in zip(self.titles, self.items["description"], strict=True)]
+
+    def taken(self, *, split: str) -> pd.DataFrame:
+        """The photographs of a split."""
+        if split not in SPLITS:
+            raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}.")
+        return self.photographs[self.photographs["split"] == split].reset_index(drop=True)
+
+    def pictures(self, files: Sequence[str], *, size: int = 64) -> np.ndarray:
+        """The middle square of each named picture, (files, size, size, 3) uint8.
+
+        Raises:
+            ValueError: a file is not there, or cannot be read as a picture.
+        """
+        from PIL import Image, ImageOps, UnidentifiedImageError
+
+        path, found = self.folder / "images.tar", np.empty((len(files), size, size, 3), np.uint8)
+        with tarfile.open(path) as packed:
+            members = {str(PurePosixPath(member.name)): member for member in packed}
+            for i, file in enumerate(files):
+                try:
+                    picture = Image.open(packed.extractfile(members[file])).convert("RGB")
+                except KeyError:
+                    raise ValueError(f"files[{i}] must be a picture in {path}, got {file!r}.") from None
+                except (UnidentifiedImageError, OSError, SyntaxError) as error:
+                    raise ValueError(f"{file} in {path} cannot be read as a picture: {error}") from error
+                found[i] = ImageOps.fit(picture, (size, size))
+        return found
+
+    def __repr__(self):
+        groups = self.items["group"].nunique()
+        return f"GroceryStore({len(self.items)} items in {groups} groups, {len(self.photographs)} photographs)"
+
+
+def load(name: str | Path = "world") -> World | MovieLens | IntentSet | ProductSearch | GroceryStore:
     """Load a dataset by name, or a world from a folder of CSV files.
 
     Raises:
@@ -677,4 +732,37 @@ def _attributes(product):
     return "; ".join(f"{name}: {value}" for name, value in sorted(named.items()))
 
 
-_PUBLIC = {"ml-latest-small": _movielens, "banking77": _banking77, "massive-en": _massive, "chorus-icecat": _chorus}
+# --- grocery photographs ----------------------------------------------------------------------------------------------
+
+
+def _grocery(folder):
+    """Klasson, Zhang and Kjellström 2019, arXiv:1901.00711: 81 products in shops in Sweden."""
+    columns = {
+        "Class Name (str)": "item",
+        "Class ID (int)": "number",
+        "Coarse Class Name (str)": "group",
+        "Iconic Image Path (str)": "icon",
+        "Product Description Path (str)": "description",
+    }
+    kinds = dict.fromkeys(columns, "string") | {"Class ID (int)": "int64"}
+    items = read_table(folder / "classes.csv", kinds, key=("Class ID (int)",)).rename(columns=columns)
+    described = [(folder / path.lstrip("/")).read_text(encoding="utf-8").strip() for path in items["description"]]
+    items = items.assign(icon=items["icon"].str.lstrip("/"), description=pd.array(described, "string"))
+    files = {"train": "train.txt", "validation": "val.txt", "test": "test.txt"}
+    photographs = pd.concat([_photographs(folder / file, items).assign(split=split) for split, file in files.items()])
+    return GroceryStore(items.drop(columns="number"), photographs.reset_index(drop=True), folder)
+
+
+def _photographs(path, items):
+    table = pd.read_csv(path, names=["file", "number", "group"], skipinitialspace=True, dtype={"file": "string"})
+    refuse(path, table, ~table["number"].isin(items["number"]), "the second number must stand in classes.csv")
+    return table.assign(item=table["number"].map(items.set_index("number")["item"]))[["file", "item"]]
+
+
+_PUBLIC = {
+    "ml-latest-small": _movielens,
+    "banking77": _banking77,
+    "massive-en": _massive,
+    "chorus-icecat": _chorus,
+    "grocery-store-multimodal": _grocery,
+}

@@ -7,12 +7,14 @@ Files live under `RECLAB_CACHE`, or in the platform's cache folder. Public datas
 
 import contextlib
 import dataclasses
+import fnmatch
 import hashlib
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
@@ -68,13 +70,29 @@ class Archive:
 
 
 @dataclasses.dataclass(frozen=True)
+class Repository:
+    """A zip file that is packed anew for each request, so that only what it holds can be verified.
+
+    Its pictures (.jpg) become one file, `pictures`: thousands of small files are slow to read and to verify.
+    """
+
+    url: str
+    root: str
+    pictures: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Entry:
-    """A named set of files: where they can be had, their SHA-256 (of text files: with LF line ends), their licence."""
+    """A named set of files: where they can be had, their SHA-256 (of text files: with LF line ends), their licence.
+
+    A name with a * stands for all files that it matches, and a .tar for its members: their SHA-256 is that of a list of
+    their own. Where several are given, the file may have any of these forms.
+    """
 
     licence: str
     megabytes: int
-    sources: tuple[Wheel | Hub | Files | Archive, ...]
-    files: dict[str, str]
+    sources: tuple[Wheel | Hub | Files | Archive | Repository, ...]
+    files: dict[str, str | tuple[str, ...]]
     text: bool = False
 
 
@@ -171,6 +189,31 @@ CATALOGUE = {
             "Broad_Query_Set_rated.csv": "065b79c6c19b9ea8fa2dc2b0b8dae3f40c6389454a1f26aac3d3f8a7d43731b2",
         },
     ),
+    "grocery-store-multimodal": Entry(
+        licence="MIT, marcusklasson/GroceryStoreDataset (Klasson, Zhang and Kjellström 2019)",
+        megabytes=300,
+        sources=(
+            Repository(
+                "https://github.com/marcusklasson/GroceryStoreDataset/archive/"
+                "fc80ba90f803d79d0383df52c5a4ac5de99ff6fc.zip",
+                "GroceryStoreDataset-fc80ba90f803d79d0383df52c5a4ac5de99ff6fc/dataset",
+                pictures="images.tar",
+            ),
+        ),
+        files={
+            "classes.csv": "6e1115adf36741498034165778a3300cd11f24c419e32a60d0a5057dd92998c1",
+            "train.txt": "b6d6a4d25fc2a7604f4bbd4e8010516f3bb643f727fc60ef5fca042edd01294f",
+            "val.txt": "a2a2bdf8ce34196c1a1dd554bd67e780793aab9363dd40d6cf50fe2d168a78b6",
+            "test.txt": "9a464934780665c0024db405571c0dd2d149488a245f476557de7f1c31cf8a93",
+            "iconic-images-and-descriptions/**/*_Description.txt": (
+                "3de99d2ece1a41d64e3a869b58c799c86e5e2f57e6f8bd422f7b0cbfbf303e87"
+            ),
+            "images.tar": (  # as published, and with at most 128 pixels a side
+                "a692bf5ead6d570b3655d27259aae082f451bcac809c71f5bc6e5689b804fc19",
+                "ea368cba1e99512459b3e654c9339544ef88db04e8bb3890b4bbee7aee643386",
+            ),
+        },
+    ),
 }
 
 HUB_NAMES = {
@@ -205,12 +248,29 @@ def sha256(path: Path, *, text: bool = False) -> str:
 def damage(entry: Entry, where: Path) -> str | None:
     """What is wrong with the entry's files in the folder `where`, in one line; None if each has its SHA-256."""
     for name, expected in entry.files.items():
+        forms = (expected,) if isinstance(expected, str) else expected
         path = where / name
-        if not path.is_file():
+        if not ("*" in name or path.is_file()):
             return f"{path} is missing"
-        if (found := sha256(path, text=entry.text)) != expected:
-            return f"{path} is damaged: its SHA-256 should begin {expected[:12]}, and begins {found[:12]}"
+        if (found := _sha256(where, name, entry.text)) not in forms:
+            return f"{path} is damaged: its SHA-256 should begin {forms[0][:12]}, and begins {found[:12]}"
     return None
+
+
+def _sha256(where, name, text):
+    if "*" in name:
+        found = {path.relative_to(where).as_posix(): sha256(path, text=text) for path in where.glob(name)}
+    elif name.endswith(".tar"):
+        try:
+            with tarfile.open(where / name) as packed:
+                files = [member for member in packed if member.isfile()]
+                contents = {str(PurePosixPath(file.name)): packed.extractfile(file).read() for file in files}
+        except tarfile.TarError:
+            return sha256(where / name)
+        found = {file: hashlib.sha256(content).hexdigest() for file, content in contents.items()}
+    else:
+        return sha256(where / name, text=text)
+    return hashlib.sha256("".join(f"{sha}  {file}\n" for file, sha in sorted(found.items())).encode()).hexdigest()
 
 
 def folder(name: str, *, progress: bool = True) -> Path:
@@ -353,7 +413,7 @@ def _called(source):
             return f"package index, {source.requirement}"
         case Hub():
             return f"hub, {source.repository} at {source.revision[:8]}"
-        case Archive() | Files():
+        case Archive() | Files() | Repository():
             return source.url
 
 
@@ -394,6 +454,23 @@ def _from_archive(source, entry, scratch, fresh, progress):
     _unpack(stored, source, entry, fresh)
 
 
+def _from_repository(source, entry, scratch, fresh, progress):
+    stored = _retrieve(source.url, None, scratch / "archive.zip", progress)
+    with _opened(stored) as packed, tarfile.open(fresh / source.pictures, "w") as pictures:
+        for name in packed.namelist():
+            path = PurePosixPath(name)
+            if not name.startswith(f"{source.root}/") or name.endswith("/"):
+                continue
+            inside = path.relative_to(source.root)
+            if path.suffix == ".jpg":
+                described = tarfile.TarInfo(str(inside))
+                described.size = packed.getinfo(name).file_size
+                with packed.open(name) as member:
+                    pictures.addfile(described, member)
+            elif any(fnmatch.fnmatchcase(str(inside), wanted) for wanted in entry.files):
+                _take(packed, name, fresh / inside)
+
+
 def _from_files(source, entry, scratch, fresh, progress):
     for name in entry.files:
         _retrieve(source.url + source.paths.get(name, name), None, fresh / name, progress)
@@ -408,25 +485,42 @@ def _retrieve(url, sha, path, progress):
         raise FetchError(_first_line(error)) from error
 
 
-_FROM: dict[type, Callable] = {Wheel: _from_wheel, Hub: _from_hub, Files: _from_files, Archive: _from_archive}
+_FROM: dict[type, Callable] = {
+    Wheel: _from_wheel,
+    Hub: _from_hub,
+    Files: _from_files,
+    Archive: _from_archive,
+    Repository: _from_repository,
+}
 
 
 def _unpack(archive, source, entry, fresh):
-    """Take the entry's files out of a zip whose hash is right; an archive that tries to leave its folder is refused."""
+    """Take the entry's files out of a zip whose hash is right."""
     if (found := sha256(archive)) != source.sha256:
         raise FetchError(f"{archive.name} should have the SHA-256 {source.sha256[:12]}..., and has {found[:12]}...")
+    with _opened(archive) as packed:
+        for name in entry.files:
+            _take(packed, f"{source.root}/{name}", fresh / name)
+
+
+@contextlib.contextmanager
+def _opened(archive):
+    """A zip file to read from; one that tries to leave its folder is refused."""
     try:
         with zipfile.ZipFile(archive) as packed:
             for name in packed.namelist():
                 if name.startswith(("/", "\\")) or ".." in PurePosixPath(name.replace("\\", "/")).parts or ":" in name:
                     raise FetchError(f"{archive.name} has an entry that points outside its folder: {name!r}")
-            for name in entry.files:
-                with packed.open(f"{source.root}/{name}") as member:
-                    (fresh / name).parent.mkdir(parents=True, exist_ok=True)
-                    with (fresh / name).open("wb") as file:
-                        shutil.copyfileobj(member, file)
+            yield packed
     except (zipfile.BadZipFile, KeyError) as error:
         raise FetchError(f"{archive.name} is not the archive it should be: {error}") from error
+
+
+def _take(packed, name, target):
+    with packed.open(name) as member:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("wb") as file:
+            shutil.copyfileobj(member, file)
 
 
 def _place(stored, target):

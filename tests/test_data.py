@@ -1,9 +1,11 @@
 import gzip
+import io
 import json
 import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 
 import numpy as np
@@ -366,7 +368,7 @@ def test_a_missing_table_is_named(folder):
 
 
 def test_an_unknown_name_is_refused():
-    names = '"world", "ml-latest-small", "banking77", "massive-en", "chorus-icecat"'
+    names = '"world", "ml-latest-small", "banking77", "massive-en", "chorus-icecat", "grocery-store-multimodal"'
     with pytest.raises(ValueError, match=f"name must be {names} or a folder with CSV tables, got 'wrld'"):
         data.load("wrld")
 
@@ -527,3 +529,85 @@ def test_damaged_products_are_named(shop):
     (shop / "3.json.zip").unlink()
     with pytest.raises(FileNotFoundError, match=r"3\.json\.zip is missing"):
         data.load("chorus-icecat")
+
+
+# --- grocery photographs --------------------------------------------------------------------------------------------
+
+
+def test_the_grocery_store_is_whole():
+    store = public("grocery-store-multimodal")
+    assert repr(store) == "GroceryStore(81 items in 43 groups, 5421 photographs)"
+    assert store.titles[1] == "Granny Smith"
+    assert store.texts()[1].startswith("Granny Smith. Granny Smith is a green apple")
+    assert (store.items["description"].str.len() > 20).all()
+    assert [len(store.taken(split=split)) for split in data.SPLITS] == [2640, 296, 2485]
+    icons = store.pictures(store.items["icon"].tolist(), size=32)
+    assert icons.shape == (81, 32, 32, 3)
+    green, red = icons[1, 12:20, 12:20].mean(axis=(0, 1)), icons[3, 12:20, 12:20].mean(axis=(0, 1))
+    assert green[1] > green[0]  # a Granny Smith is green
+    assert red[0] > red[1]  # a Red Delicious is red
+
+
+@pytest.fixture
+def grocery(tmp_path, monkeypatch):
+    """A folder that `load("grocery-store-multimodal")` reads: two products, a photograph in each split."""
+    monkeypatch.setattr(fetch, "folder", lambda name: tmp_path)
+    head = "Class Name (str),Class ID (int),Coarse Class Name (str),Coarse Class ID (int),Iconic Image Path (str),"
+    rows = [f"{name},{i},Fruit,0,/icons/{name}.jpg,/texts/{name}.txt" for i, name in enumerate(("Red-Pear", "Fig"))]
+    (tmp_path / "classes.csv").write_text("\n".join([head + "Product Description Path (str)", *rows]) + "\n")
+    (tmp_path / "texts").mkdir()
+    for name in ("Red-Pear", "Fig"):
+        (tmp_path / "texts" / f"{name}.txt").write_text(f"Sweet {name}.\n")
+    for split, number in (("train", 0), ("val", 1), ("test", 0)):
+        (tmp_path / f"{split}.txt").write_text(f"{split}/1.jpg, {number}, 0\n")
+    wide = np.zeros((20, 40, 3), np.uint8)
+    wide[:, 10:30] = 200  # the middle square
+    with tarfile.open(tmp_path / "images.tar", "w") as packed:
+        for name, content in {"./train/1.jpg": wide, "test/1.jpg": None}.items():
+            write_member(packed, name, content)
+    return tmp_path
+
+
+def write_member(packed, name, picture):
+    stored = io.BytesIO(b"no picture")
+    if picture is not None:
+        Image.fromarray(picture).save(stored := io.BytesIO(), "PNG")
+    described = tarfile.TarInfo(name)
+    described.size = len(stored.getvalue())
+    packed.addfile(described, io.BytesIO(stored.getvalue()))
+
+
+def test_groceries_and_photographs_are_read(grocery):
+    store = data.load("grocery-store-multimodal")
+    assert store.texts() == ["Red Pear. Sweet Red-Pear.", "Fig. Sweet Fig."]
+    assert store.items["icon"].tolist() == ["icons/Red-Pear.jpg", "icons/Fig.jpg"]
+    assert store.photographs.to_numpy().tolist() == [
+        ["train/1.jpg", "Red-Pear", "train"],
+        ["val/1.jpg", "Fig", "validation"],
+        ["test/1.jpg", "Red-Pear", "test"],
+    ]
+    assert store.taken(split="validation")["item"].tolist() == ["Fig"]
+    with pytest.raises(ValueError, match="split must be one of train, validation, test, got 'val'"):
+        store.taken(split="val")
+
+
+def test_the_middle_square_of_a_photograph_is_taken(grocery):
+    assert (data.load("grocery-store-multimodal").pictures(["train/1.jpg"], size=20) == 200).all()
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        ("val/1.jpg", "files\\[0\\] must be a picture in .*images.tar, got 'val/1.jpg'"),
+        ("test/1.jpg", "cannot be read as"),
+    ],
+)
+def test_a_photograph_that_is_missing_or_damaged_is_named(grocery, file, said):
+    with pytest.raises(ValueError, match=said):
+        data.load("grocery-store-multimodal").pictures([file])
+
+
+def test_a_photograph_of_an_unknown_product_is_named(grocery):
+    (grocery / "val.txt").write_text("val/1.jpg, 7, 0\n")
+    with pytest.raises(ValueError, match="the second number must stand in classes"):
+        data.load("grocery-store-multimodal")

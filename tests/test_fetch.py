@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import threading
 import time
 import zipfile
@@ -340,6 +341,61 @@ def test_a_file_may_lie_elsewhere_below_the_address(cache, tmp_path, monkeypatch
     assert asked == ["/deep/b-2.csv"]
 
 
+def listed(contents):
+    """The SHA-256 of a list of files: one line each, sorted by name, as `sha256sum` prints them."""
+    return sha("".join(f"{sha(content)}  {name}\n" for name, content in sorted(contents.items())).encode())
+
+
+def test_a_repository_is_verified_by_what_it_holds_and_its_pictures_become_one_file(cache, tmp_path, monkeypatch):
+    pictures = {"train/b.jpg": b"B", "train/a.jpg": b"A"}
+    texts = {"about/deep/1_Description.txt": b"one", "about/far/2_Description.txt": b"two"}
+    files = {
+        "list.csv": sha(b"x\n"),
+        "about/**/*_Description.txt": listed(texts),
+        "images.tar": (listed(pictures), listed({"train/a.jpg": b"small"})),
+    }
+    rest = {"list.csv": b"x\n", "about/1_Information.txt": b"no"}
+
+    def packed_as(contents):
+        return {f"toy-main/dataset/{name}": content for name, content in contents.items()} | {"toy-main/c.jpg": b"C"}
+
+    with serve(tmp_path) as (address, _):
+        source = fetch.Repository(f"{address}/toy.zip", "toy-main/dataset", pictures="images.tar")
+        monkeypatch.setitem(fetch.CATALOGUE, "toy", fetch.Entry("none", 1, (source,), files))
+        pack(tmp_path / "toy.zip", packed_as(pictures | texts | rest))
+        folder = fetch.folder("toy")
+        found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+        assert found == {"list.csv", "images.tar", *texts}
+        with tarfile.open(folder / "images.tar") as packed:
+            assert {name: packed.extractfile(name).read() for name in packed.getnames()} == pictures
+        assert fetch.is_ready("toy")
+        (folder / "about" / "far" / "2_Description.txt").write_bytes(b"another")
+        assert not fetch.is_ready("toy")
+        (folder / "about" / "far" / "2_Description.txt").write_bytes(b"two")
+        with tarfile.open(folder / "images.tar", "w") as packed:
+            packed.addfile(tarfile.TarInfo("train/a.jpg"))
+        assert not fetch.is_ready("toy")
+        shutil.rmtree(folder)
+        pack(tmp_path / "toy.zip", packed_as(pictures | texts | rest | {"train/a.jpg": b"another"}))
+        with pytest.raises(fetch.FetchError, match=r"images\.tar is damaged"):
+            fetch.folder("toy")
+        (tmp_path / "toy.zip").write_bytes(b"no zip")
+        with pytest.raises(fetch.FetchError, match=r"archive\.zip is not the archive it should be"):
+            fetch.folder("toy")
+    assert left(cache) == []
+
+
+def test_a_packed_file_may_have_a_second_form_and_a_torn_one_is_damaged(tmp_path):
+    with tarfile.open(tmp_path / "images.tar", "w") as packed:
+        (tmp_path / "a.jpg").write_bytes(b"small" * 200)
+        packed.add(tmp_path / "a.jpg", "./train/a.jpg")
+    forms = ("0" * 64, listed({"train/a.jpg": b"small" * 200}))
+    entry = fetch.Entry("none", 1, (), {"images.tar": forms})
+    assert fetch.damage(entry, tmp_path) is None
+    (tmp_path / "images.tar").write_bytes((tmp_path / "images.tar").read_bytes()[:700])
+    assert "images.tar is damaged" in fetch.damage(entry, tmp_path)
+
+
 # --- from the hub, or from nowhere ----------------------------------------------------------------------------------
 
 
@@ -398,7 +454,7 @@ def test_a_publisher_that_does_not_answer(cache, monkeypatch):
 
 
 def test_an_unknown_name_is_refused(cache):
-    names = "minilm, ml-latest-small, banking77, massive-en, chorus-icecat"
+    names = "minilm, ml-latest-small, banking77, massive-en, chorus-icecat, grocery-store-multimodal"
     with pytest.raises(ValueError, match=f"name must be one of {names}, got 'maxilm'"):
         fetch.folder("maxilm")
 
