@@ -361,18 +361,25 @@ def spread(
 
 
 def _fit_head(vectors, targets, several, C):  # noqa: N803
-    """W and b at the minimum of the summed cross-entropy plus |W|² / (2 C), by L-BFGS; its gradient is vᵀ (p - y)."""
-    (_, dim), classes = vectors.shape, targets.shape[1]
+    """W and b at the minimum of the summed cross-entropy plus |W|² / (2 C), by L-BFGS; its gradient is vᵀ (p - y).
+
+    The walk is over vectors that are shifted to mean 0 and stretched to spread 1: the same minimum in a rounder valley.
+    """
+    (n, dim), classes = vectors.shape, targets.shape[1]
+    middle = vectors.mean(axis=0)
+    spread_out = float((vectors - middle).std()) or 1.0
+    rounder, C = (vectors - middle) / spread_out, C * spread_out**2  # noqa: N806
 
     def cost(parameters):
         weights, bias = parameters[:-classes].reshape(dim, classes), parameters[-classes:]
-        logits = vectors @ weights.astype(np.float32) + bias.astype(np.float32)
+        logits = rounder @ weights.astype(np.float32) + bias.astype(np.float32)
         error = (expit(logits) if several else softmax(logits, axis=1)) - targets
         value = _losses(logits, targets, several).sum(dtype=np.float64) + (weights**2).sum() / (2 * C)
-        return value / len(vectors), np.append(vectors.T @ error + weights / C, error.sum(axis=0)) / len(vectors)
+        return value / n, np.append(rounder.T @ error + weights / C, error.sum(axis=0)) / n
 
     found = minimize(cost, np.zeros((dim + 1) * classes), jac=True, method="L-BFGS-B", options={"maxiter": 1000})
-    return found.x[:-classes].reshape(dim, classes).astype(np.float32), found.x[-classes:].astype(np.float32)
+    weights = found.x[:-classes].reshape(dim, classes) / spread_out
+    return weights.astype(np.float32), (found.x[-classes:] - middle @ weights).astype(np.float32)
 
 
 def _losses(logits, targets, several):

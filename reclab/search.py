@@ -1,9 +1,15 @@
-"""The nearest vectors, exactly: cosine search for many queries at once."""
+"""Find texts: the nearest vectors, exactly and for many queries at once; the words they share; and both together."""
 
+import re
+from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import tensorflow as tf
+from scipy import sparse
+
+from reclab import text
 
 QUERIES, ITEMS = 512, 12288  # a block of scores; a search needs about 200 MB beside its input and output
 THREADS = 2  # while one block of queries sorts, another multiplies
@@ -145,3 +151,67 @@ def _best(queries, items, candidates, k):
         scores[:, some] = np.einsum("ncd,nd->nc", vectors, queries.astype(np.float64))  # each row summed alike
     order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
     return np.take_along_axis(candidates, order, 1), np.take_along_axis(scores, order, 1)
+
+
+class BM25:
+    """How well texts answer a query by the words they share (Robertson and Zaragoza 2009, doi:10.1561/1500000019).
+
+    A word counts for how rare it is, log(1 + (n - n_w + ½) / (n_w + ½)), times how often a text holds it, which has
+    less and less to say (`k1`), the less the longer the text is (`b`): f (k1 + 1) / (f + k1 (1 - b + b length / mean)).
+    Words are letters and digits in lower case; a plural s at the end is dropped.
+
+    >>> shelf = BM25(["red apples", "a green apple and a red pear", "milk"])
+    >>> (100 * shelf.score(["Apple", "red milk"])).round().astype(int).tolist()
+    [[56, 32, 0], [56, 32, 137]]
+    """
+
+    def __init__(self, texts: Sequence[str], *, k1: float = 1.2, b: float = 0.75):
+        if k1 < 0 or not 0 <= b <= 1:
+            raise ValueError(f"k1 must be at least 0 and b from 0 to 1, got {k1} and {b}.")
+        counts = [Counter(_words(one)) for one in text.check(texts)]
+        self.vocabulary = {word: i for i, word in enumerate(sorted(set().union(*counts)))}
+        rows = np.repeat(np.arange(len(counts)), [len(count) for count in counts])
+        columns = np.array([self.vocabulary[word] for count in counts for word in count], np.int64)
+        often = np.array([times for count in counts for times in count.values()], float)
+        lengths = np.bincount(rows, often, minlength=len(counts))
+        holders = np.bincount(columns, minlength=len(self.vocabulary))
+        rare = np.log1p((len(counts) - holders + 0.5) / (holders + 0.5))
+        longer = 1 - b + b * lengths / max(lengths.mean(), 1e-12)
+        weights = rare[columns] * often * (k1 + 1) / (often + k1 * longer[rows])
+        self.weights = sparse.csc_array((weights.astype(np.float32), (rows, columns)), (len(counts), len(rare)))
+
+    def score(self, queries: Sequence[str]) -> np.ndarray:
+        """(queries, texts) float32, 0 where they share no word. A word that stands twice in a query counts twice."""
+        found = [[self.vocabulary[word] for word in _words(one) if word in self.vocabulary] for one in queries]
+        ends = np.cumsum([0, *map(len, found)])
+        asked = (np.ones(ends[-1], np.float32), [column for columns in found for column in columns], ends)
+        return (sparse.csr_array(asked, (len(found), len(self.vocabulary))) @ self.weights.T).toarray()
+
+
+def _words(one):
+    words = re.findall(r"\w+", one.lower())
+    return [re.sub(r"(?<=..[^s])s$", "", re.sub(r"(?<=..)ies$", "y", word)) for word in words]
+
+
+def fuse_ranks(*scores: np.ndarray, constant: float = 60.0) -> np.ndarray:
+    """Reciprocal rank fusion: the sum of 1 / (constant + rank) over several scorings of the same pairs.
+
+    It needs no common scale (Cormack, Clarke and Buettcher 2009, doi:10.1145/1571941.1572114). Equal scores rank in
+    the order of the items.
+
+    Args:
+        scores: each (queries, items), higher is better.
+        constant: the higher, the less the first ranks stand out; 60 is its authors'.
+
+    Returns:
+        (queries, items) float64.
+
+    >>> fuse_ranks([[0.9, 0.5, 0.1]], [[2.0, 7.0, 1.0]], constant=1).round(3).tolist()
+    [[0.833, 0.833, 0.5]]
+    """
+    if constant < 0 or len({np.shape(one) for one in scores}) != 1:
+        shapes = ", ".join(str(np.shape(one)) for one in scores)
+        raise ValueError(f"constant must be at least 0 and all scores of one shape, got {constant} and {shapes}.")
+    orders = [np.argsort(-np.asarray(one), axis=1, kind="stable") for one in scores]
+    ranks = [np.argsort(order, axis=1, kind="stable") + 1 for order in orders]
+    return sum(1 / (constant + rank) for rank in ranks)

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 
@@ -113,3 +115,71 @@ def bad(row, value):
 def test_bad_input_is_refused(queries, items, k, said):
     with pytest.raises(ValueError, match=said):
         search.top_k(queries, items, k)
+
+
+# --- by words, and together -----------------------------------------------------------------------------------------
+
+
+def naive_bm25(texts, query, k1, b):
+    """The formula, one word of one text after the other."""
+    split = [one.split() for one in texts]
+    mean = sum(map(len, split)) / len(split)
+    scores = []
+    for words in split:
+        score = 0.0
+        for word in query.split():
+            holders = sum(word in other for other in split)
+            rare = math.log(1 + (len(split) - holders + 0.5) / (holders + 0.5))
+            often = words.count(word)
+            score += rare * often * (k1 + 1) / (often + k1 * (1 - b + b * len(words) / mean))
+        scores.append(score)
+    return scores
+
+
+@pytest.mark.parametrize(("k1", "b"), [(1.2, 0.75), (0.5, 0.0), (2.0, 1.0)])
+def test_bm25_equals_its_formula(k1, b):
+    rng = np.random.default_rng(0)
+    words = ["ax", "bo", "cut", "dig", "elk", "fur"]
+    texts = [" ".join(rng.choice(words, rng.integers(1, 12))) for _ in range(30)]
+    queries = ["ax", "bo cut", "fur fur", "nothing elk"]
+    found = search.BM25(texts, k1=k1, b=b).score(queries)
+    np.testing.assert_allclose(found, [naive_bm25(texts, query, k1, b) for query in queries], rtol=1e-5)
+
+
+def test_words_are_compared_in_lower_case_and_without_a_plural():
+    shelf = search.BM25(["Batteries, AA", "glass", "the GPS's buses"])
+    assert shelf.score(["battery", "aa", "glas", "bus", "gps", ""]).astype(bool).tolist() == [
+        [True, False, False],
+        [True, False, False],
+        [False, False, False],
+        [False, False, False],
+        [False, False, True],
+        [False, False, False],
+    ]
+
+
+def test_texts_without_words_answer_nothing():
+    assert search.BM25(["...", "tea"]).score(["tea", "..."]).astype(bool).tolist() == [[False, True], [False, False]]
+
+
+@pytest.mark.parametrize(("k1", "b"), [(-1, 0.5), (1, 1.5), (1, -0.1)])
+def test_numbers_of_bm25_out_of_range_are_refused(k1, b):
+    with pytest.raises(ValueError, match=r"k1 must be at least 0 and b from 0 to 1, got"):
+        search.BM25(["tea"], k1=k1, b=b)
+
+
+def test_ranks_are_fused_by_their_definition():
+    rng = np.random.default_rng(0)
+    first, second = rng.integers(0, 5, (2, 4, 9)).astype(float)  # many ties
+    expected = np.zeros((4, 9))
+    for scores in (first, second):
+        for query in range(4):
+            order = sorted(range(9), key=lambda item: (-scores[query, item], item))
+            for rank, item in enumerate(order, start=1):
+                expected[query, item] += 1 / (60 + rank)
+    np.testing.assert_allclose(search.fuse_ranks(first, second), expected)
+
+
+def test_scores_of_different_shape_cannot_be_fused():
+    with pytest.raises(ValueError, match=r"all scores of one shape, got 60.0 and \(1, 2\), \(1, 3\)"):
+        search.fuse_ranks([[1, 2]], [[1, 2, 3]])
