@@ -170,6 +170,7 @@ def test_a_ranker_must_learn_first_and_from_something(name):
         lambda: rank.ItemKNN(neighbours=0),
         lambda: rank.ItemKNN(shrink=-1),
         lambda: rank.EASE(l2=0),
+        lambda: rank.EASE(half_life=0),
         lambda: rank.ALS(factors=0),
         lambda: rank.ALS(alpha=0),
         lambda: rank.TextProfile(vectors(), "median"),
@@ -213,6 +214,16 @@ def test_ease_is_the_regression_of_each_item_on_the_others():
     ours = rank.EASE(l2=2.5).fit(interactions)
     np.testing.assert_allclose(ours.weights_, expected, atol=1e-5)
     np.testing.assert_allclose(ours.score(PEOPLE[:3])[:, :23], (x[:3] @ expected)[:, :23], atol=1e-5)
+
+
+def test_ease_may_look_more_at_what_was_met_last():
+    interactions = met(seed=1)
+    mine = interactions.item[interactions.person == 3]  # oldest first
+    ours = rank.EASE(l2=2.5, half_life=1.0).fit(interactions)
+    counts = 0.5 ** np.arange(len(mine))[::-1]
+    expected = counts / counts.sum() @ ours.weights_[mine]
+    np.testing.assert_allclose(ours.score([PEOPLE[3]])[0, ours.servable_], expected[ours.servable_], atol=1e-6)
+    np.testing.assert_array_equal(ours.weights_, rank.EASE(l2=2.5).fit(interactions).weights_)
 
 
 def test_the_mirror_works_across_blocks():
