@@ -41,6 +41,8 @@ bench: setup
 	@$(BIN)/python -m tests.benchmarks.run
 	@$(BIN)/python -m tests.benchmarks.tuning
 	@$(BIN)/python -m tests.benchmarks.intents
+	@$(BIN)/python -m tests.benchmarks.rankers
+	@$(BIN)/python -m tests.benchmarks.ranking
 
 setup:
 	@$(PYTHON) -c '' 2>/dev/null || { echo '$(PYTHON) does not run here: install Python 3.11, 3.12 or 3.13, or name one: make PYTHON=python3.12'; exit 1; }

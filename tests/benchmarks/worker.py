@@ -1,6 +1,7 @@
 """One side of a benchmark, in its own process: reads a task a line, answers with one line of JSON.
 
-`worker.py ours` runs in the project's environment, `worker.py peer` in the peers' (sentence-transformers, faiss).
+`worker.py ours` and `worker.py our-rankers` run in the project's environment, `worker.py peer` (sentence-transformers,
+faiss) and `worker.py peer-rankers` (implicit) in the peers'.
 Tasks come as JSON objects: {"task": name, ...}; see the functions below.
 """
 
@@ -174,8 +175,91 @@ class Peer:
         return {"seconds": np.diff(clock.times).tolist()}
 
 
+def meetings(people, items, each):
+    """Who met what, the same on both sides: rows and columns, every person `each` different items, some far oftener."""
+    rng = np.random.default_rng(0)
+    odds = 1 / (10 + np.arange(items))
+    columns = [rng.choice(items, each, replace=False, p=odds / odds.sum()) for _ in range(people)]
+    return np.repeat(np.arange(people), each), np.concatenate(columns)
+
+
+class OurRankers:
+    """reclab.rank; a process of its own for each ranker, so that its memory can be told."""
+
+    def __init__(self, texts, folder):
+        from reclab import data, rank
+
+        self.data, self.rank = data, rank
+
+    def fit(self, name, people, items, each):
+        import pandas as pd
+
+        person, item = meetings(people, items, each)
+        time = np.sort(np.random.default_rng(1).integers(0, 10**6, len(person))).astype("datetime64[s]")
+        ids = pd.RangeIndex(people), pd.RangeIndex(items)
+        made = {
+            "popularity": self.rank.Popularity,
+            "neighbours": lambda: self.rank.ItemKNN(neighbours=100),
+            "EASE": lambda: self.rank.EASE(l2=100.0),
+            "ALS": lambda: self.rank.ALS(factors=64, iterations=1),
+            "text": lambda: self.rank.TextProfile(vectors(2, items, 384)),
+        }
+        self.ranker, self.met = made[name](), self.data.Interactions(*ids, person, item, time)
+        return {"seconds": seconds(lambda: self.ranker.fit(self.met))[0]}
+
+    def recommend(self, k):
+        return {"seconds": seconds(lambda: self.ranker.recommend(self.met.people, k))[0]}
+
+    def memory(self):
+        """The most that this process has held, in MB."""
+        import resource
+
+        return {"mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6}
+
+    def naive_ease(self):
+        """The closed form as it stands in the paper, in float64: seconds, and the largest difference of a weight."""
+        met = self.ranker.seen_.toarray().astype(float)
+
+        def solve():
+            inverse = np.linalg.inv(met.T @ met + 100.0 * np.eye(met.shape[1]))
+            weights = inverse / -np.diag(inverse)
+            np.fill_diagonal(weights, 0)
+            return weights
+
+        taken, weights = seconds(solve)
+        return {"seconds": taken, "off": float(np.abs(weights - self.ranker.weights_).max())}
+
+
+class PeerRankers:
+    """implicit."""
+
+    def __init__(self, texts, folder):
+        pass
+
+    def fit(self, name, people, items, each):
+        from implicit.als import AlternatingLeastSquares
+        from implicit.nearest_neighbours import CosineRecommender
+        from scipy.sparse import csr_matrix
+
+        person, item = meetings(people, items, each)
+        self.met = csr_matrix((np.ones(len(person), np.float32), (person, item)), (people, items))
+        made = {
+            "neighbours": lambda: CosineRecommender(K=100),
+            "ALS": lambda: AlternatingLeastSquares(factors=64, iterations=1),
+        }
+        self.ranker = made[name]()
+        return {"seconds": seconds(lambda: self.ranker.fit(self.met, show_progress=False))[0]}
+
+    def recommend(self, k):
+        everyone = np.arange(self.met.shape[0])
+        return {"seconds": seconds(lambda: self.ranker.recommend(everyone, self.met, N=k))[0]}
+
+
+SIDES = {"ours": Ours, "peer": Peer, "our-rankers": OurRankers, "peer-rankers": PeerRankers}
+
+
 def main():
-    side = {"ours": Ours, "peer": Peer}[sys.argv[1]](json.loads(sys.stdin.readline()), sys.argv[2])
+    side = SIDES[sys.argv[1]](json.loads(sys.stdin.readline()), sys.argv[2])
     for line in sys.stdin:
         task = json.loads(line)
         with contextlib.redirect_stdout(sys.stderr):  # the answer is all that may stand there
