@@ -340,6 +340,8 @@ class TwoTower(Ranker):
         learning_rate: at its highest.
         scale: of the cosines in the softmax; higher looks more at the hardest of the batch.
         batch_size: meetings a step; each has the others' items to compete with.
+        corrected: whether popularity is taken off while learning. Without that, a score says how much likelier the item
+            is for this person than for anybody, and lists lead into the long tail.
         seed: of the order of the meetings.
         progress: show a bar.
     """
@@ -352,6 +354,7 @@ class TwoTower(Ranker):
         learning_rate: float = 3e-3,
         scale: float = 10.0,
         batch_size: int = 512,
+        corrected: bool = True,
         seed: int = 0,
         progress: bool = True,
     ):
@@ -361,7 +364,7 @@ class TwoTower(Ranker):
                 f"epochs and batch_size must be at least 1, learning_rate and scale above 0, got {numbers}."
             )
         self.vectors, self.epochs, self.learning_rate, self.scale = _unit(vectors), epochs, learning_rate, scale
-        self.batch_size, self.seed, self.progress = batch_size, seed, progress
+        self.batch_size, self.corrected, self.seed, self.progress = batch_size, corrected, seed, progress
 
     def _servable(self):
         _one_row_an_item(self.vectors, self.items_)
@@ -369,7 +372,8 @@ class TwoTower(Ranker):
 
     def _learn(self, interactions):
         shares, dim = history_shares(interactions, np.inf), self.vectors.shape[1]
-        popular = np.log(np.bincount(interactions.item, minlength=len(self.items_)) + 1.0).astype(np.float32)
+        counts = np.bincount(interactions.item, minlength=len(self.items_))
+        popular = np.log(counts + 1.0).astype(np.float32) * self.corrected
         towers = [keras.Variable(np.zeros((dim, dim), np.float32)) for _ in range(2)]
 
         def loss(persons, items, ids, logs):

@@ -320,6 +320,21 @@ def test_two_towers_learn_what_texts_do_not_say():
     assert ranker.history_[-1]["loss"] < ranker.history_[0]["loss"] - 0.2
 
 
+def test_corrected_towers_know_what_is_popular_and_others_ask_what_is_special():
+    """Two groups with a dozen items each; one item of each dozen is met by all of the group, the others by few."""
+    rng = np.random.default_rng(8)
+    rows = [(person, 12 * (person % 2) + item) for person in range(200) for item in [0, *rng.choice(11, 2) + 1]]
+    table = pd.DataFrame(rows, columns=["person", "item"]).assign(time=pd.Timestamp("2026-01-01"))
+    interactions = Interactions.of(table, people=range(200), items=range(24))
+    leads = []
+    for corrected in (True, False):
+        settings = {"epochs": 30, "batch_size": 64, "corrected": corrected, "progress": False}
+        scores = rank.TwoTower(np.eye(24), **settings).fit(interactions).score([0])[0]
+        leads.append(scores[0] - scores[1:12].mean())
+        assert scores[:12].mean() > scores[12:].mean() + 0.3  # both tell the groups apart
+    assert leads[0] > leads[1] + 0.2
+
+
 def test_an_item_is_not_in_the_history_that_it_is_predicted_from():
     tower, interactions = small_tower(), met()
     tower.fit(interactions)

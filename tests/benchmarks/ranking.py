@@ -214,14 +214,6 @@ def weighted(scores, first, items, relevant, seed):
 SEEDS = range(5)
 
 
-class Uncorrected(rank.TwoTower):
-    """Two towers that may learn what is popular, for a blend that is to be good on average."""
-
-    def _batch(self, *batch):
-        *arrays, logs = super()._batch(*batch)
-        return *arrays, np.zeros_like(logs)
-
-
 def world():
     here = data.load("world")
     clicks, vectors = here.interactions(), encoder.encode_once(encoder.load(), here.texts())
@@ -239,7 +231,7 @@ def world():
                 "popularity, of two weeks": rank.Popularity(half_life=14),
                 "EASE, newest first": rank.EASE(half_life=4),
                 "ALS": rank.ALS(seed=seed),
-                "towers, popularity allowed": Uncorrected(vectors, **settings),
+                "towers, uncorrected": rank.TwoTower(vectors, corrected=False, **settings),
             }
 
         weights = ten_best(rank.Blend(parts()).fit(fit), validation, seed)
