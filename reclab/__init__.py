@@ -2,7 +2,7 @@
 
 Modules import only downward, and on one level only to the right:
 
-    level 3 | recommend  fusion   | one sentence in, explained recommendations out; one score from many parts
+    level 3 | recommend  fusion  senses | a sentence in, recommendations out; one score from many parts; to see and hear
     level 2 | intent  rank        | what does this person want?  which items, in what order?
     level 1 | encoder  bert  training  search | text in, unit vectors out; TensorFlow is loaded here
     level 0 | doctor  data  fetch  tables  truth  text  evaluate  plots
