@@ -1,4 +1,4 @@
-"""How well items are ranked: MovieLens, product search, and the world over five seeds.
+"""How well items are ranked: MovieLens, product search, and the world, fused parts too, over five seeds.
 
 Settings are chosen on validation events, before the test events are looked at once. A part takes some minutes.
 """
@@ -6,11 +6,14 @@ Settings are chosen on validation events, before the test events are looked at o
 import argparse
 
 import numpy as np
+import pandas as pd
 from scipy.optimize import minimize
 from scipy.special import log_softmax
+from sklearn.decomposition import PCA
 from sklearn.model_selection import KFold
+from tqdm import tqdm
 
-from reclab import data, encoder, evaluate, rank, search
+from reclab import data, encoder, evaluate, fusion, rank, search, senses
 from tests.benchmarks import report
 
 K = 10
@@ -284,7 +287,105 @@ def ten_best(blend, held, seed):
     return dict(zip(blend.rankers, weights.tolist(), strict=True))
 
 
-PARTS = {"movielens": movielens, "products": products, "world": world}
+# --- fusion ---------------------------------------------------------------------------------------------------------
+
+NEW, MUSIC, CLICKS = 5, 15, 20  # new items an intent, of music, and clicks on one of them that count at most
+
+
+def fused():
+    here = data.load("world")
+    clicks, text = here.interactions(), encoder.encode_once(encoder.load(), here.texts())
+    heard, sound = sounds(here)
+    small = here.pictures().reshape(len(text), 32, 2, 32, 2, 3).mean(axis=(2, 4))
+    found = {}
+    for seed in tqdm(SEEDS, desc="fusion", unit="seed"):
+        rng = np.random.default_rng(seed)
+        new, train, tests = hide(here, clicks, rng)
+        fit, _ = data.split_last(train)
+        behaviour = rank.ALS(factors=32, seed=seed).fit(train).vectors_
+        parts = {
+            "text": text,
+            "picture": senses.look(senses.learn_from_clicks(small, fit, seed=seed, progress=False), small),
+            "sound": sound,
+            "behaviour": np.where(new[:, None], np.nan, behaviour),
+        }
+        content = {name: parts[name] for name in ("text", "picture", "sound")}
+        settings = {"epochs": 4, "seed": seed, "progress": False}
+        rankers = {"text": fusion.Fusion({"text": text}, **settings).fit(train)}
+        for how in fusion.HOW:
+            rankers[how] = fusion.Fusion(parts, how, **settings).fit(train)
+            rankers[f"{how}, no pictures today"] = rankers[how].without("picture")
+        rankers["gated, without behaviour"] = fusion.Fusion(content, **settings).fit(train)
+        day = here.truth.days - 1
+        for test, wanted in tests.items():
+            scores = {name: ranker.score(clicks.people[wanted.index]) for name, ranker in rankers.items()}
+            scores["the hidden liking of the last day"] = here.truth.liking(day, wanted.index.to_numpy())
+            for name, values in scores.items():
+                found.setdefault((name, test), []).append(among(values, new == (test == "new"), train, wanted))
+    names = list(dict.fromkeys(name for name, _ in found))
+    rows = [[name, *(f"{np.mean([one.mean() for one in found[name, test]]):.4f}" for test in tests)] for name in names]
+    wins = {
+        "gated, four parts - text": ("gated", "text", "known"),
+        "gated, without behaviour - text": ("gated, without behaviour", "text", "new"),
+        "gated - early, no pictures today": ("gated, no pictures today", "early, no pictures today", "known"),
+        "text - early, no pictures today": ("text", "early, no pictures today", "known"),
+    }
+    gaps = []
+    for name, (one, other, test) in wins.items():
+        each = [(a - b).mean() for a, b in zip(found[one, test], found[other, test], strict=True)]
+        gaps.append([name, test, f"{np.mean(each):+.4f}", f"{min(each):+.4f}"])
+    return (
+        "Fusion, the world",
+        f"""Text (MiniLM), picture (a network that learned from clicks), sound ({heard} items) and behaviour (ALS);
+{NEW} items an intent and {MUSIC} of music are hidden from all learning. Known: each person's newest item among those
+with a history. New: the clicks on the hidden items, among themselves. {len(SEEDS)} seeds, each with other hidden items.
+
+{report.table(["NDCG@10", *tests], rows)}
+
+{report.table(["difference", "items", "mean", "least of the five"], gaps)}""",
+    )
+
+
+def sounds(here):
+    """How many items have a sound, and what notebook 05 makes of it: timbre and tempo, NaN where there is none."""
+    played = here.sounds()
+    has = here.items["item"].isin(played).to_numpy()
+    mels = senses.log_mel(np.stack([played[item] for item in here.items["item"][has]]))
+    timbre = PCA(8, whiten=True, random_state=0).fit_transform(senses.timbre(mels))
+    beats = np.exp(-(((senses.tempo(mels)[:, None] - np.arange(60, 181, 10)) / 15) ** 2) / 2)
+    found = np.full((len(has), timbre.shape[1] + beats.shape[1]), np.nan, np.float32)
+    found[has] = np.hstack([part / np.linalg.norm(part, axis=1, keepdims=True) for part in (timbre, beats)])
+    return has.sum(), found
+
+
+def hide(here, clicks, rng):
+    """Which items are new, the clicks to learn from, and for each test the items that each person (a row) wanted."""
+    intents, new = here.items["intent"].to_numpy(), np.zeros(len(here.items), bool)
+    for intent in data.INTENTS:
+        n = MUSIC if intent == "music" else NEW
+        new[rng.choice(np.flatnonzero(intents == intent), n, replace=False)] = True
+    train, known = data.split_last(clicks.take(~new[clicks.item]))
+    fresh = clicks.take(new[clicks.item]).first()
+    order = rng.permutation(len(fresh))
+    nth = pd.Series(fresh.item[order]).groupby(fresh.item[order]).cumcount().to_numpy()
+    fresh = fresh.take(np.sort(order[nth < CLICKS]))
+    learned = np.diff(train.matrix().indptr) > 0
+    wanted = {
+        test: pd.Series(held.item).groupby(held.person).agg(set).loc[lambda rows: learned[rows.index]]
+        for test, held in {"known": known, "new": fresh}.items()
+    }
+    return new, train, wanted
+
+
+def among(scores, candidates, train, wanted):
+    """NDCG@10 of the people in `wanted`, each a row of the scores, of the candidates that they had not met."""
+    scores = scores.copy()
+    scores[:, ~candidates] = -np.inf
+    scores[train.matrix()[wanted.index.to_numpy()].nonzero()] = -np.inf
+    return evaluate.ndcg_at_k(np.argsort(-scores, axis=1, kind="stable")[:, :K], wanted.tolist(), K)
+
+
+PARTS = {"movielens": movielens, "products": products, "world": world, "fusion": fused}
 
 
 def main():
