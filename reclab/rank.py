@@ -215,9 +215,11 @@ class EASE(Ranker):
     def _learn(self, interactions):
         met = _binary(self.seen_)
         self.histories_ = met if self.half_life is None else history_shares(interactions, self.half_life)
-        gram = np.asfortranarray((met.T @ met).toarray())
-        gram.ravel(order="K")[:: len(gram) + 1] += self.l2
-        factor, failed = lapack.spotrf(gram, lower=True, overwrite_a=True)
+        gram, columns = np.empty((met.shape[1], met.shape[1]), np.float32), met.T.tocsr()
+        for start in range(0, len(gram), 512):  # all at once would hold it twice
+            gram[start : start + 512] = (columns[start : start + 512] @ met).toarray()
+        gram.ravel()[:: len(gram) + 1] += self.l2
+        factor, failed = lapack.spotrf(gram.T, lower=True, overwrite_a=True)
         inverse, wrong = lapack.spotri(factor, lower=True, overwrite_c=True)
         if failed or wrong:
             raise ValueError(f"l2 = {self.l2} is too small for {len(gram)} items: the matrix cannot be inverted.")
@@ -226,7 +228,7 @@ class EASE(Ranker):
         np.fill_diagonal(self.weights_, 0)
 
     def _score(self, rows):
-        return self.histories_[rows] @ self.weights_
+        return self.histories_[rows].toarray() @ self.weights_
 
 
 def _mirror(lower):
