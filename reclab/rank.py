@@ -198,7 +198,7 @@ class EASE(Ranker):
     """The linear item-to-item model that predicts each person's items best from that person's others.
 
     B minimises |X - X B|² + l2 |B|² with zeros on its diagonal, and has a closed form: with P = (XᵀX + l2 I)⁻¹,
-    B_ij = -P_ij / P_jj (Steck, arXiv:1905.03375). X holds zeros and ones. In float32 this takes 8 bytes for each pair
+    B_ij = -P_ij / P_jj (Steck, arXiv:1905.03375). X holds zeros and ones. In float32 this takes 4 bytes for each pair
     of items.
 
     Args:

@@ -68,7 +68,7 @@ def draw(found):
         sizes = [items for items in GROWTH if (name, items) in found]
         ax.loglog(sizes, [found[name, items] for items in sizes], "o-", color=colour, lw=2, label=name)
     ax.set(xlabel="items", ylabel="seconds, to fit and to recommend")
-    ax.set_title("EASE inverts a matrix of all items; the others grow by the item")
+    ax.set_title("EASE and neighbours compare all pairs of items; text reads each item once")
     ax.legend(frameon=False)
     with fetch.writing(FIGURE) as file:
         fig.savefig(file, format="png", bbox_inches="tight")
@@ -89,7 +89,7 @@ The naive EASE is the paper's closed form in float64 NumPy; no weight of ours di
 
 {report.table(columns, rows)}
 
-Seconds to fit and to recommend to 2,000 people who met 50 items each. EASE holds two numbers for each pair of items and
+Seconds to fit and to recommend to 2,000 people who met 50 items each. EASE holds a number for each pair of items and
 ends where memory does.
 
 {report.table(["items", *(f"{n:,}" for n in GROWTH)], names)}
