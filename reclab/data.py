@@ -400,18 +400,15 @@ class GroceryStore:
         Raises:
             ValueError: a file is not there, or cannot be read as a picture.
         """
-        from PIL import Image, ImageOps, UnidentifiedImageError
+        from PIL import ImageOps
 
         path, found = self.folder / "images.tar", np.empty((len(files), size, size, 3), np.uint8)
         with tarfile.open(path) as packed:
             members = {str(PurePosixPath(member.name)): member for member in packed}
             for i, file in enumerate(files):
-                try:
-                    picture = Image.open(packed.extractfile(members[file])).convert("RGB")
-                except KeyError:
-                    raise ValueError(f"files[{i}] must be a picture in {path}, got {file!r}.") from None
-                except (UnidentifiedImageError, OSError, SyntaxError) as error:
-                    raise ValueError(f"{file} in {path} cannot be read as a picture: {error}") from error
+                if file not in members:
+                    raise ValueError(f"files[{i}] must be a picture in {path}, got {file!r}.")
+                picture = _rgb(packed.extractfile(members[file]), f"{file} in {path}")
                 found[i] = ImageOps.fit(picture, (size, size))
         return found
 
@@ -594,15 +591,19 @@ def _shares(path, table, of, column, zero=False):
 
 
 def _picture(path):
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        picture = np.asarray(Image.open(path).convert("RGB"))
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise ValueError(f"{path} cannot be read as a picture: {error}") from error
+    picture = np.asarray(_rgb(path, path))
     if picture.shape != (64, 64, 3):
         raise ValueError(f"{path} must be 64 x 64 pixels, it is {picture.shape[1]} x {picture.shape[0]}.")
     return picture
+
+
+def _rgb(file, name):
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        return Image.open(file).convert("RGB")
+    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        raise ValueError(f"{name} cannot be read as a picture: {error}") from error
 
 
 def _sound(path):

@@ -263,11 +263,13 @@ def _sha256(where, name, text):
     elif name.endswith(".tar"):
         try:
             with tarfile.open(where / name) as packed:
-                files = [member for member in packed if member.isfile()]
-                contents = {str(PurePosixPath(file.name)): packed.extractfile(file).read() for file in files}
+                found = {
+                    str(PurePosixPath(member.name)): hashlib.sha256(packed.extractfile(member).read()).hexdigest()
+                    for member in packed
+                    if member.isfile()
+                }
         except tarfile.TarError:
             return sha256(where / name)
-        found = {file: hashlib.sha256(content).hexdigest() for file, content in contents.items()}
     else:
         return sha256(where / name, text=text)
     return hashlib.sha256("".join(f"{sha}  {file}\n" for file, sha in sorted(found.items())).encode()).hexdigest()

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from reclab import training
-from reclab.rank import Ranker, association_loss, history_shares, in_batches
+from reclab.rank import Ranker, association_loss, history_shares, in_batches, log_popularity
 
 HOW = ("early", "late", "gated", "attention")
 GATE = 16  # units between a part's vector and its gate
@@ -106,7 +106,7 @@ class Fusion(Ranker):
     def _learn(self, interactions):
         self.maps_ = _Maps([vectors.shape[1] for vectors in self.parts.values()], self.how, self.dim, self.seed)
         self.history_shares_ = history_shares(interactions, np.inf)
-        popular = np.log(np.bincount(interactions.item, minlength=len(self.items_)) + 1.0).astype(np.float32)
+        popular = log_popularity(interactions)
 
         def loss(ids, logs, there_people, there_items, *vectors):
             people, items = vectors[: len(self.parts)], vectors[len(self.parts) :]

@@ -374,8 +374,7 @@ class TwoTower(Ranker):
 
     def _learn(self, interactions):
         shares, dim = history_shares(interactions, np.inf), self.vectors.shape[1]
-        counts = np.bincount(interactions.item, minlength=len(self.items_))
-        popular = np.log(counts + 1.0).astype(np.float32) * self.corrected
+        popular = log_popularity(interactions) * self.corrected
         towers = [keras.Variable(np.zeros((dim, dim), np.float32)) for _ in range(2)]
 
         def loss(persons, items, ids, logs):
@@ -430,6 +429,11 @@ def in_batches(n: int, size: int, seed: int | tuple[int, ...]) -> list[np.ndarra
 
 def _tower(x, weights):
     return tf.math.l2_normalize(x + tf.matmul(x, weights), axis=-1)
+
+
+def log_popularity(interactions: Interactions) -> np.ndarray:
+    """The log of how often each item was met, and once more, so that it is finite: (items,) float32."""
+    return np.log(np.bincount(interactions.item, minlength=len(interactions.items)) + 1.0).astype(np.float32)
 
 
 def history_shares(interactions: Interactions, half_life: float) -> sparse.csr_array:

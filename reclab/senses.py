@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from reclab import training
 from reclab.data import Interactions
-from reclab.rank import association_loss, history_shares, in_batches
+from reclab.rank import association_loss, history_shares, in_batches, log_popularity
 
 STEP = 0.016  # seconds from one moment of a log-mel to the next
 WINDOW = 0.032  # seconds that a moment looks at
@@ -188,7 +188,7 @@ def learn_from_clicks(
         raise ValueError(f"pictures must be one an item, got {len(pictures)} for {len(interactions.items)} items.")
     model = _with_map(network(pictures.shape[1:], seed=seed), pictures, dim, seed)
     shares, every = history_shares(interactions, np.inf), tf.constant(pictures)
-    popular = np.log(np.bincount(interactions.item, minlength=len(pictures)) + 1.0).astype(np.float32)
+    popular = log_popularity(interactions)
 
     def loss(histories, items):
         vectors = model(every)

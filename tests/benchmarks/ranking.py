@@ -33,6 +33,11 @@ def score(ranker, held):
     return judged(ranker.recommend(persons(held), K)[0], held)
 
 
+def first_ten(scores):
+    """The columns of the ten highest scores of each row, of equal ones the first."""
+    return np.argsort(-scores, axis=1, kind="stable")[:, :K]
+
+
 def number(values):
     return f"{np.nanmean(values):.4f}"
 
@@ -123,7 +128,7 @@ def new_films(films, vectors, draws=5, n=100):
             "text, newest first": rank.TextProfile(vectors, "recent", half_life=3.0).fit(known).score(people)[:, new],
         }
         for name, values in scores.items():
-            listed = films.items["item"].to_numpy()[new][np.argsort(-values, axis=1, kind="stable")[:, :K]]
+            listed = films.items["item"].to_numpy()[new][first_ten(values)]
             found[name].append(evaluate.ndcg_at_k(listed, list(met.values()), K).mean())
     rows = [[name, f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}"] for name, values in found.items()]
     return f"""{n} films with at least {K} ratings, held out of training entirely and ranked among themselves for all
@@ -151,7 +156,7 @@ def products():
     by["BM25 + MiniLM, ranks fused"] = search.fuse_ranks(by["BM25, title and description"], by["MiniLM"])
     three = search.fuse_ranks(*list(by.values())[:3])
     by["all three, ranks fused"] = three
-    best = vectors[np.argsort(-three, axis=1, kind="stable")[:, :K]]
+    best = vectors[first_ten(three)]
     like = asked + 0.25 * best.mean(axis=1)
     by["MiniLM, query and its best ten"] = like / np.linalg.norm(like, axis=1, keepdims=True) @ vectors.T
     by["the same with feedback"] = search.fuse_ranks(*list(by.values())[:2], by["MiniLM, query and its best ten"])
@@ -180,13 +185,12 @@ that were tried lay between .76 and .81.
 
 
 def ndcg(scores, items, relevant):
-    return evaluate.ndcg_at_k(items[np.argsort(-scores, axis=1, kind="stable")[:, :K]], relevant, K)
+    return evaluate.ndcg_at_k(items[first_ten(scores)], relevant, K)
 
 
 def weighted(scores, first, items, relevant, seed):
     """Log ranks, added with weights that the association loss learned on the other folds' queries."""
-    ranks = [np.argsort(np.argsort(-one, axis=1, kind="stable"), axis=1, kind="stable") for one in scores]
-    features = np.stack([-np.log(K + one) for one in ranks], axis=-1)
+    features = np.stack([np.log(search.fuse_ranks(one, constant=K - 1)) for one in scores], axis=-1)
     features = (features - features.mean(axis=(0, 1))) / features.std(axis=(0, 1))
     place = {item: i for i, item in enumerate(items)}
     gains = np.zeros(first.shape)
@@ -271,7 +275,7 @@ def truly_best(here, train, people):
     ).astype(int)
     liking = here.truth.liking(int(day))[rows]
     liking[train.matrix()[rows].toarray() > 0] = -np.inf
-    return here.items["item"].to_numpy()[np.argsort(-liking, axis=1, kind="stable")[:, :K]]
+    return here.items["item"].to_numpy()[first_ten(liking)]
 
 
 def ten_best(blend, held, seed):
@@ -382,7 +386,7 @@ def among(scores, candidates, train, wanted):
     scores = scores.copy()
     scores[:, ~candidates] = -np.inf
     scores[train.matrix()[wanted.index.to_numpy()].nonzero()] = -np.inf
-    return evaluate.ndcg_at_k(np.argsort(-scores, axis=1, kind="stable")[:, :K], wanted.tolist(), K)
+    return evaluate.ndcg_at_k(first_ten(scores), wanted.tolist(), K)
 
 
 PARTS = {"movielens": movielens, "products": products, "world": world, "fusion": fused}
