@@ -3,7 +3,7 @@
 Lists come in as `recommended`: for each person items, best first, as the rows of an array (n, k) or as n sequences of
 any lengths. What was right comes in as `relevant`: for each person a collection of items, or a mapping from items to
 gains. A person to whom nothing is relevant cannot be served rightly or wrongly: the value is NaN, and means leave it
-out (`interval` and `compare` do).
+out (`interval`, `surely` and `compare` do).
 """
 
 import dataclasses
@@ -462,6 +462,20 @@ def interval(values: np.ndarray, *, level: float = 0.95, seed: int = 0) -> Estim
     """
     values = _remaining(np.asarray(values, float))
     return Estimate(float(values.mean()), *_ends(values, level, seed))
+
+
+def surely(ours: np.ndarray, theirs: np.ndarray | float = 0.0) -> float:
+    """What the mean of `ours - theirs` exceeds in 99 % of the bootstrap's draws: the low end of `interval` at 0.98.
+
+    Args:
+        ours: (n,) one value per person, or per sentence.
+        theirs: (n,) of the same people, in the same order; or one number.
+
+    >>> ours = np.array([0.9, 0.8, 0.7, 0.9, 0.6, 0.8])
+    >>> round(surely(ours), 2), surely(ours, 0.5) > 0.1, surely(ours, ours[::-1]) > 0
+    (0.68, True, False)
+    """
+    return interval(np.asarray(ours, float) - theirs, level=0.98).low
 
 
 def compare(ours: np.ndarray, theirs: np.ndarray, *, level: float = 0.95, seed: int = 0) -> Difference:

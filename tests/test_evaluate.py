@@ -310,6 +310,13 @@ def test_an_interval_is_scipy_s_bootstrap():
     assert evaluate.interval(values) == ours
 
 
+def test_surely_is_the_low_end_of_the_middle_98_percent():
+    rng = np.random.default_rng(4)
+    ours, theirs = rng.uniform(size=(2, 60))
+    assert evaluate.surely(ours, theirs) == evaluate.interval(ours - theirs, level=0.98).low
+    assert evaluate.surely(ours > 0.5, 0.25) == pytest.approx(evaluate.surely(ours > 0.5) - 0.25)
+
+
 def test_an_interval_holds_the_truth_about_as_often_as_it_says():
     rng = np.random.default_rng(10)
     found = [evaluate.interval(rng.normal(1, 1, 50), level=0.9, seed=i) for i in range(100)]
