@@ -1,8 +1,6 @@
-"""Make the environment `.venv` from requirements.lock, once; make it anew when the requirements change.
+"""Make an environment from the files that describe it, once; make it anew when they change.
 
 Runs on any Python 3, so that an unsupported one is told so, and needs nothing but the standard library.
-`--exactly` asks for an environment of the very Python that runs this; without it, an existing one of another
-supported Python will do.
 """
 
 import hashlib
@@ -12,32 +10,71 @@ import subprocess
 import sys
 
 ROOT = os.path.dirname(os.path.abspath(__file__))
-VENV = os.path.join(ROOT, ".venv")
-BIN = os.path.join(VENV, "bin")
-STAMP = os.path.join(VENV, "made-from")
 LOG = os.path.join(ROOT, "build", "setup.log")
 SUPPORTED = ((3, 11), (3, 12), (3, 13))
 GIGABYTES = 5
 PIP = "pip==26.2"
+COURSE = ["--no-deps", "--editable", "."]
+CHECKS = ["nbval==0.11.0", "pytest==9.2.0", "pytest-xdist==3.8.0", "pytrec-eval-terrier==0.5.11"]
+# For each environment its folder, what it is made from, and the packages to install, step after step.
+ENVIRONMENTS = {
+    "": (
+        ".venv",
+        ["requirements.lock", "pyproject.toml"],
+        [
+            ("installing the packages (about 900 MB, once)", ["--require-hashes", "-r", "requirements.lock"]),
+            ("installing reclab", ["--no-build-isolation", *COURSE]),
+        ],
+    ),
+    "colab": (
+        os.path.join("build", "colab"),
+        [os.path.join("tests", "environments", "colab.txt"), "pyproject.toml"],
+        [
+            ("installing what Colab has", ["-r", "tests/environments/colab.txt"]),
+            ("installing reclab", COURSE),
+            ("installing what Colab lacks", ["-c", "tests/environments/colab.txt", *CHECKS]),
+        ],
+    ),
+    "latest": (
+        os.path.join("build", "latest"),
+        [os.path.join("tests", "environments", "latest.txt"), "pyproject.toml"],
+        [
+            ("installing the newest packages", ["--upgrade", "-r", "tests/environments/latest.txt", "--editable", "."]),
+        ],
+    ),
+}
 
 
 def stop(sentence):
     sys.exit("setup: " + sentence)
 
 
-def digest():
+def folder(name=""):
+    return os.path.join(ROOT, ENVIRONMENTS[name][0])
+
+
+def program(venv, name):
+    """Where an environment keeps its Python, and what was installed into it."""
+    return os.path.join(venv, "Scripts", name + ".exe") if os.name == "nt" else os.path.join(venv, "bin", name)
+
+
+def digest(name=""):
     """What the environment depends on."""
     total = hashlib.sha256(PIP.encode())
-    for name in ("requirements.lock", "pyproject.toml"):
-        with open(os.path.join(ROOT, name), "rb") as file:
+    for path in ENVIRONMENTS[name][1]:
+        with open(os.path.join(ROOT, path), "rb") as file:
             total.update(file.read())
     return total.hexdigest()
 
 
-def made_from():
+def stamp(name):
+    return os.path.join(folder(name), "made-from")
+
+
+def made_from(name):
     """The Python version and the digest of an environment that was finished, or nothing."""
     try:
-        with open(STAMP, encoding="utf-8") as file:
+        with open(stamp(name), encoding="utf-8") as file:
             return file.read().split()
     except OSError:
         return []
@@ -69,11 +106,11 @@ def run(what, *command):
     stop("{} failed. The reason is at the end of {}. Run it again when it is mended.".format(what, LOG))
 
 
-def main():
+def setup(name="", exactly=False):
+    """Make the environment unless it is there; `exactly`: and of the very Python that runs this."""
     version = "{}.{}.{}".format(*sys.version_info[:3])
-    wanted = [version, digest()]
-    found = made_from()
-    if found == wanted or (found[1:] == wanted[1:] and "--exactly" not in sys.argv):
+    wanted, found = [version, digest(name)], made_from(name)
+    if found == wanted or (found[1:] == wanted[1:] and not exactly):
         return
     if sys.version_info[:2] not in SUPPORTED:
         stop(
@@ -83,24 +120,29 @@ def main():
         )
     os.makedirs(os.path.dirname(LOG), exist_ok=True)
     open(LOG, "wb").close()
-    shutil.rmtree(VENV, ignore_errors=True)
+    venv = folder(name)
+    shutil.rmtree(venv, ignore_errors=True)
     if shutil.disk_usage(ROOT).free < GIGABYTES * 1e9:
         stop("the disk is nearly full. Make {} GB free at {} and run it again.".format(GIGABYTES, ROOT))
-    python = os.path.join(BIN, "python")
-    run("making .venv with Python " + version, sys.executable, "-m", "venv", VENV)
-    install = (python, "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar=off")
+    install = (program(venv, "python"), "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar=off")
+    run("making {} with Python {}".format(os.path.relpath(venv, ROOT), version), sys.executable, "-m", "venv", venv)
     run("installing pip", *install, PIP)
-    run("installing the packages (about 900 MB, once)", *install, "--require-hashes", "-r", "requirements.lock")
-    run("installing reclab", *install, "--no-deps", "--no-build-isolation", "--editable", ".")
-    with open(STAMP + ".new", "w", encoding="utf-8") as file:
+    for what, packages in ENVIRONMENTS[name][2]:
+        run(what, *(install + tuple(packages)))
+    with open(stamp(name) + ".new", "w", encoding="utf-8") as file:
         file.write("\n".join(wanted) + "\n")
-    os.replace(STAMP + ".new", STAMP)
+    os.replace(stamp(name) + ".new", stamp(name))
 
 
-if __name__ == "__main__":
+def main(task):
+    """Do the task; say in a sentence why it cannot go on."""
     try:
-        main()
+        task()
     except KeyboardInterrupt:
         stop("interrupted; run it again to go on.")
     except OSError as error:
         stop("{}. Mend that and run it again.".format(error))
+
+
+if __name__ == "__main__":
+    main(lambda: setup(exactly="--exactly" in sys.argv))

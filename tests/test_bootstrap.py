@@ -1,12 +1,15 @@
 """What the setup says when it cannot go on: one sentence, and what to do."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import make
 
 ROOT = Path(__file__).parents[1]
 
@@ -83,6 +86,35 @@ def test_a_python_that_was_asked_for_is_the_one_that_is_used(clone):
     finished(clone, "3.1.4")
     change(clone, "GIGABYTES = 5", "GIGABYTES = 10**9")
     assert "disk" in refused(setup(clone, "--exactly"))
+
+
+def test_make_has_the_tasks_of_its_twin_and_tells_of_each():
+    text = (ROOT / "Makefile").read_text()
+    assert re.search("^TASKS := (.*)$", text, re.M)[1].split() == list(make.TASKS)
+    for task in make.TASKS:
+        assert f"# make {task} " in text or task in ("lint", "lock", "clean")
+
+
+def test_the_twin_passes_on_what_it_is_told(monkeypatch):
+    called = []
+    monkeypatch.setattr(make.bootstrap, "setup", lambda *_: None)
+    monkeypatch.setattr(make.subprocess, "call", lambda command, cwd, env: called.append((command, env)) or 0)
+    monkeypatch.setenv("RECLAB_DATA", "data")
+    monkeypatch.setattr(sys, "argv", ["make.py", "course", "--only", "00_tour", "02_encode"])
+    make.main()
+    [(command, env)] = called
+    assert command == [str(ROOT / ".venv/bin/python"), "notebooks/run.py", "course", "00_tour", "02_encode"]
+    assert (env["RECLAB_DATA"], env["PYTHONHASHSEED"]) == (str(Path("data").absolute()), "0")
+
+
+def test_the_twin_stops_at_what_failed(monkeypatch):
+    called = []
+    monkeypatch.setattr(make.bootstrap, "setup", lambda *_: None)
+    monkeypatch.setattr(make.subprocess, "call", lambda command, **_: called.append(command) or 3)
+    monkeypatch.setattr(sys, "argv", ["make.py", "lint"])
+    with pytest.raises(SystemExit, match="3"):
+        make.main()
+    assert len(called) == 1
 
 
 def test_make_says_when_there_is_no_such_python():
