@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 from packaging.requirements import Requirement
 
-from reclab import fetch
+from reclab import device, fetch
 
 GIGABYTE = 1e9
 PINS = Path(__file__).parents[1] / "requirements.txt"  # there in a clone, not in an installed package
@@ -83,8 +83,7 @@ def _processor():
     import tensorflow as tf
 
     cores = psutil.cpu_count(logical=False) or psutil.cpu_count()
-    if gpus := tf.config.list_physical_devices("GPU"):
-        names = [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus]
+    if names := device.gpus():
         return Finding("processor", "good", f"{cores} cores; GPU: {', '.join(names)}")
     if shutil.which("nvidia-smi"):
         advice = 'for the NVIDIA GPU here: .venv/bin/pip install "tensorflow[and-cuda]==' + tf.__version__ + '"'

@@ -1,5 +1,6 @@
 """The stored notebooks are whole, their exercises tell right from wrong, and what runs them keeps count."""
 
+import copy
 import functools
 import importlib.util
 import json
@@ -18,9 +19,15 @@ NOTEBOOKS = {path.stem: nbformat.read(path, as_version=4) for path in PATHS}
 LESSONS = [name for name in NOTEBOOKS if name[0].isdigit()]
 APPENDICES = [name for name in NOTEBOOKS if name.startswith("appendix_")]
 
-spec = importlib.util.spec_from_file_location("run", ROOT / "notebooks" / "run.py")
-run = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(run)
+
+def script(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "notebooks" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+run, badges = script("run"), script("badges")
 
 
 def code(notebook):
@@ -42,7 +49,7 @@ def test_a_stored_notebook_was_executed_in_order_without_errors(name):
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_a_notebook_leaves_the_machine_alone(name):
-    sources = "\n".join(cell.source for cell in code(NOTEBOOKS[name]))
+    sources = "\n".join(cell.source for cell in code(NOTEBOOKS[name])[1:])  # the first is for Colab alone
     assert not re.search(r"pip install|sys\.path|filterwarnings|urlopen|requests\.get|^[!%]", sources, re.M)
 
 
@@ -64,13 +71,13 @@ def test_a_lesson_has_its_parts(name):
 
 @pytest.mark.parametrize("name", APPENDICES)
 def test_an_appendix_shows_and_claims(name):
-    notebook = NOTEBOOKS[name]
+    notebook, figures = NOTEBOOKS[name], {"appendix_world": 5, "appendix_tfbert": 1}[name]
     prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     assert prose.startswith("# Appendix · ")
     for part in ("claim", "Next", "References"):
         assert part in prose
     assert sum(cell.source.count("assert ") for cell in code(notebook)) >= 5
-    assert sum("image/png" in o.get("data", {}) for cell in code(notebook) for o in cell.outputs) >= 5
+    assert sum("image/png" in o.get("data", {}) for cell in code(notebook) for o in cell.outputs) >= figures
     assert all(len(cell.source.splitlines()) <= 20 for cell in code(notebook))
 
 
@@ -98,7 +105,7 @@ def before_exercises(name):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT / "notebooks")
         for cell in notebook.cells[:first]:
-            if cell.cell_type == "code" and "not-for-exercises" not in cell.metadata.get("tags", []):
+            if cell.cell_type == "code" and not {"not-for-exercises", "colab"} & set(cell.metadata.get("tags", [])):
                 exec(cell.source, names)
     return names
 
@@ -135,6 +142,63 @@ def test_each_exercise_has_right_answers_and_three_wrong_ones(name):
 def test_the_list_of_notebooks_has_a_row_for_each():
     rows = (ROOT / "notebooks" / "README.md").read_text(encoding="utf-8")
     assert re.findall(r"\((\w+)\.ipynb\)", rows) == list(NOTEBOOKS)
+
+
+# --- where they are found ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_every_notebook_begins_with_the_same_cell_for_colab_and_the_badges_of_the_address(name):
+    notebook = copy.deepcopy(NOTEBOOKS[name])
+    badges.write(notebook, name, badges.address((ROOT / "pyproject.toml").read_text(encoding="utf-8")))
+    assert notebook == NOTEBOOKS[name]
+    assert code(notebook)[0].id == "colab"
+    assert code(notebook)[0].outputs == []
+
+
+def test_the_cell_for_colab_installs_what_no_pin_of_ours_contradicts():
+    pins = (ROOT / "requirements.txt").read_text(encoding="utf-8")
+    for package in re.findall(r'"([\w-]+==[\d.]+)"', badges.COLAB):
+        assert re.search(rf"^{re.escape(package)}\b", pins, re.M)
+
+
+def test_an_address_is_written_everywhere_and_taken_back():
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# 03 · Intent")])
+    badges.write(notebook, "03_intent", None)
+    without = copy.deepcopy(notebook)
+    assert [cell.id for cell in notebook.cells[1:]] == ["colab"]
+    assert "course = input(" in notebook.cells[1].source
+    badges.write(notebook, "03_intent", "owner/name")
+    assert [cell.id for cell in notebook.cells[1:]] == ["badges", "colab"]
+    assert "github/owner/name/blob/main/notebooks/03_intent.ipynb" in notebook.cells[1].source
+    assert 'course = "https://github.com/owner/name"' in notebook.cells[2].source
+    assert notebook.metadata["accelerator"] == "GPU"
+    badges.write(notebook, "03_intent", None)
+    assert notebook == without
+
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    bare = badges.readme(text, None)
+    assert "[![" not in bare
+    once = badges.readme(bare, "owner/name")
+    assert once.startswith("# RecLab\n\n[![Tests](https://github.com/owner/name/actions/")
+    assert badges.readme(once, "else/where").count("[![") == once.count("[![") == 3
+    assert badges.readme(once, None) == bare
+
+
+def test_the_address_stands_in_pyproject():
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    there = badges.with_address(text, "owner/name")
+    assert badges.address(there) == "owner/name"
+    assert badges.address(badges.with_address(there, "else/where")) == "else/where"
+    assert badges.with_address(there, "owner/name") == there
+    for wrong in ("owner", "https://github.com/owner/name", "owner/na me", ""):
+        with pytest.raises(ValueError, match="REPO must be owner/name"):
+            badges.with_address(text, wrong)
+
+
+def test_the_readme_has_the_badges_of_the_address():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert badges.readme(text, badges.address((ROOT / "pyproject.toml").read_text(encoding="utf-8"))) == text
 
 
 # --- running them ---------------------------------------------------------------------------------------------------
