@@ -21,8 +21,8 @@ def write(title: str, body: str) -> None:
     """Put a section into README.md, in place of the one of that title or at the end, and print it."""
     text = PATH.read_text(encoding="utf-8") if PATH.is_file() else HEAD
     sections = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", text, re.M | re.S))
-    sections[title] = f"\n{datetime.date.today()}, {machine()}.\n\n{body.strip()}\n\n"
-    whole = HEAD + "\n" + "".join(f"## {name}\n{content}" for name, content in sections.items())
+    sections[title] = f"\n{datetime.date.today()}, {machine()}.\n\n{body.strip()}"
+    whole = HEAD + "\n" + "".join(f"## {name}\n{content.rstrip()}\n\n" for name, content in sections.items())
     with fetch.writing(PATH) as file:
         file.write((whole.rstrip() + "\n").encode())
     print(f"## {title}\n{sections[title]}")
