@@ -19,5 +19,6 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault(
     "TF_CPP_MIN_LOG_LEVEL", "3"
 )  # what goes wrong reaches Python as an exception; the rest is chatter
+os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")  # float32 is float32; half precision is chosen in `device`
 os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # a notebook left open must not hold a whole GPU
 os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # that PyTorch is missing; it is not needed

@@ -73,6 +73,9 @@ class Config:
             file.write(json.dumps(stored, indent=2).encode())
 
 
+FAR = 3e4  # softmax makes an exact zero of what lies so far below, and float16 can still hold it
+
+
 # --- layers: b texts, l tokens, d hidden size, h heads, e = d / h ----------------------------------------------------
 
 
@@ -133,7 +136,7 @@ class SelfAttention(layers.Layer):
 
         query, key, value = split(self.query(x)), split(self.key(x)), split(self.value(x))
         padding = (1 - ops.cast(attention_mask, x.dtype))[:, None, None, :]  # (b, 1, 1, l): 1 where nothing may be read
-        scores = ops.matmul(query * e**-0.5, ops.transpose(key, (0, 1, 3, 2))) - 1e9 * padding  # (b, h, l, l)
+        scores = ops.matmul(query * e**-0.5, ops.transpose(key, (0, 1, 3, 2))) - FAR * padding  # (b, h, l, l)
         weights = self.dropout(ops.softmax(scores, axis=-1), training=training)
         gathered = ops.transpose(ops.matmul(weights, value), (0, 2, 1, 3))  # (b, l, h, e)
         return self.output_dense(ops.reshape(gathered, ops.shape(x)))
@@ -308,8 +311,10 @@ def save(model: Bert, folder: str | Path) -> None:
     model.config.write(Path(folder, "config.json"))
 
 
-def copy(model: Bert) -> Bert:
+def copy(model: Bert, *, dtype: str = "float32") -> Bert:
     """A network of its own with weights of the same values, all trainable; LoRA's products are added to them.
+
+    `dtype` is a Keras policy: with "mixed_float16" the weights stay float32, and only the products are in float16.
 
     >>> config = Config(vocab_size=50, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
     >>> first = Bert(config)
@@ -318,7 +323,7 @@ def copy(model: Bert) -> Bert:
     >>> bool(np.any(first.embeddings.word.embeddings))
     True
     """
-    twin = blank(model.config, pooler=model.pooler is not None)
+    twin = blank(model.config, pooler=model.pooler is not None, dtype=dtype)
     assign(twin, model.tensors())
     return twin
 

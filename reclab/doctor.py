@@ -1,5 +1,6 @@
 """What this machine has, and what to do about what is missing."""
 
+import contextlib
 import dataclasses
 import importlib.metadata
 import platform
@@ -14,6 +15,7 @@ from packaging.requirements import Requirement
 from reclab import device, fetch
 
 GIGABYTE = 1e9
+SAME = {"tensorflow": "tensorflow-cpu"}  # the same package without its code for GPUs
 PINS = Path(__file__).parents[1] / "requirements.txt"  # there in a clone, not in an installed package
 
 
@@ -64,9 +66,8 @@ def _packages():
     wanted = requirements()
     differing = []
     for requirement in wanted:
-        try:
-            version = importlib.metadata.version(requirement.name)
-        except importlib.metadata.PackageNotFoundError:
+        version = _version(requirement.name)
+        if version is None:
             advice = f'run "make setup", or "pip install {requirement}"'
             yield Finding("packages", "bad", f"{requirement.name} is not installed", advice)
             continue
@@ -79,16 +80,23 @@ def _packages():
         yield Finding("packages", "good", f"all {len(wanted)} as required")
 
 
+def _version(name):
+    for each in (name, SAME.get(name, name)):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            return importlib.metadata.version(each)
+    return None
+
+
 def _processor():
     import tensorflow as tf
 
     cores = psutil.cpu_count(logical=False) or psutil.cpu_count()
-    if names := device.gpus():
-        return Finding("processor", "good", f"{cores} cores; GPU: {', '.join(names)}")
+    if device.found().gpus:
+        return Finding("processor", "good", f"{cores} cores; {device.found()}")
     if shutil.which("nvidia-smi"):
         advice = 'for the NVIDIA GPU here: .venv/bin/pip install "tensorflow[and-cuda]==' + tf.__version__ + '"'
         return Finding("processor", "note", f"{cores} cores; TensorFlow sees no GPU", advice)
-    return Finding("processor", "good", f"{cores} cores, no GPU; the course needs none")
+    return Finding("processor", "good", f"{cores} cores; {device.found()}; the course needs no GPU")
 
 
 def _memory():

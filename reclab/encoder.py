@@ -12,7 +12,7 @@ import tensorflow as tf
 from sklearn.feature_extraction.text import TfidfVectorizer
 from tqdm.auto import tqdm
 
-from reclab import bert, fetch, text
+from reclab import bert, device, fetch, text
 
 HUB_INPUTS = {"input_ids": "input_word_ids", "attention_mask": "input_mask", "token_type_ids": "input_type_ids"}
 READING = "reading.json"  # the asset of an exported encoder that says how it pools and how much it reads
@@ -57,28 +57,36 @@ class Encoder:
     """
 
     def encode(
-        self, texts: Sequence[str], *, batch_size: int = 64, precision: str = "float32", progress: bool = False
+        self,
+        texts: Sequence[str],
+        *,
+        batch_size: int | None = None,
+        precision: str | None = None,
+        progress: bool = False,
     ) -> np.ndarray:
         """Vectors of unit length, one a text, in the order of the texts: (n, dim) float32.
 
         Args:
             texts: any strings, the empty one too; what exceeds the model's limit (256 tokens for "minilm") is not read.
-            batch_size: how many texts of 32 tokens are computed at once; longer ones travel in smaller batches.
-            precision: "float32" gives the same numbers on every machine; "bfloat16" is faster where the processor has
-                it, and differs in the third digit.
+            batch_size: how many texts of 32 tokens are computed at once; longer ones travel in smaller batches. By
+                default 64, or what suits the GPU (`device.found`).
+            precision: "float32" gives the same numbers on every machine; "bfloat16" and "float16" are faster where the
+                machine has them, and differ in the third and the fourth digit. By default what suits the machine:
+                float32 without a GPU.
             progress: show a bar.
 
         Raises:
             TypeError: a text is not a string; the message has its index.
-            ValueError: batch_size is below 1, or precision is neither of the two.
+            ValueError: batch_size is below 1, or precision is none of the three.
 
         >>> load("minilm").encode([]).shape
         (0, 384)
         """
         texts = _checked(texts, batch_size, precision)
+        batch_size = device.found().batch_size if batch_size is None else batch_size
         sequences = self.tokenize(texts)
         vectors = np.empty((len(texts), self.dim), np.float32)
-        embed = self.embed(precision)
+        embed = self.embed(precision or self.precision)
         with tqdm(total=len(texts), desc=f"encode ({self.name})", unit="text", disable=not progress) as bar:
             for batch in text.batches([len(sequence) for sequence in sequences], batch_size * TOKENS_PER_TEXT):
                 ids, mask = text.pad([sequences[i] for i in batch])
@@ -89,6 +97,11 @@ class Encoder:
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, with [CLS] and [SEP], cut after `max_length`."""
         return text.tokenize(self.tokenizer, texts, self.max_length)
+
+    @property
+    def precision(self) -> str:
+        """In which `encode` computes unless it is told."""
+        return "float32"
 
     def embed(self, precision: str) -> Callable[[np.ndarray, np.ndarray], tf.Tensor]:
         """The function from ids and mask, int32 (b, l), to unit vectors, float32 (b, dim)."""
@@ -125,17 +138,26 @@ class BertEncoder(Encoder):
         """Compiled, and traced once for all shapes."""
         key = precision, len(self.bert.variables)  # LoRA adds variables that an older trace does not read
         if key not in self._compiled:
-            network = (
-                self.bert if precision == "float32" else bert.blank(self.bert.config, pooler=False, dtype=precision)
-            )
+            network = self._network(precision)
             self._compiled[key] = network, _compile(network, self.pooling)
         network, function = self._compiled[key]
         if network is not self.bert:
             bert.assign(network, self.bert.tensors())
         return function
 
-    def copy(self) -> "BertEncoder":
+    def _network(self, precision):
+        """A network with the weights as they are that computes in `precision`."""
+        own = self.bert.embeddings.compute_dtype  # after training in half precision it is not float32
+        return self.bert if precision == own else bert.copy(self.bert, dtype=precision)
+
+    @property
+    def precision(self):
+        return device.found().precision
+
+    def copy(self, *, dtype: str = "float32") -> "BertEncoder":
         """An encoder with weights of its own, of the same values, to be trained without changing this one.
+
+        `dtype` is as in `bert.copy`.
 
         >>> enc = load("minilm")
         >>> twin = enc.copy()
@@ -144,7 +166,7 @@ class BertEncoder(Encoder):
         True
         """
         twin = copy.copy(self)
-        twin.bert, twin._compiled = bert.copy(self.bert), {}
+        twin.bert, twin._compiled = bert.copy(self.bert, dtype=dtype), {}
         return twin
 
     def save(self, folder: str | Path) -> None:
@@ -192,7 +214,7 @@ class BertEncoder(Encoder):
             tokens = self.tokenizer.convert_ids_to_tokens(range(len(self.tokenizer)))
             vocabulary.write_text("\n".join(tokens) + "\n", encoding="utf-8")
             reading.write_text(json.dumps({"pooling": self.pooling, "max_length": self.max_length}))
-            _save_quietly(_HubModule(self.bert, [vocabulary, reading]), Path(scratch, "model"))
+            _save_quietly(_HubModule(self._network("float32"), [vocabulary, reading]), Path(scratch, "model"))
             if folder.exists():
                 folder.rmdir()
             Path(scratch, "model").rename(folder)
@@ -314,7 +336,7 @@ class TfidfEncoder(Encoder):
             raise ValueError(f"the corpus must have at least one word ({error}).") from error
         self.dim = len(self.vectorizer.vocabulary_)
 
-    def encode(self, texts, *, batch_size=64, precision="float32", progress=False):
+    def encode(self, texts, *, batch_size=None, precision=None, progress=False):
         """As every encoder; the options change nothing, since counting words takes no time."""
         texts = _checked(texts, batch_size, precision)
         return self.vectorizer.transform(texts).toarray() if texts else np.empty((0, self.dim), np.float32)
@@ -335,7 +357,7 @@ class RememberingEncoder(Encoder):
         self.enc, self.name, self.dim = enc, enc.name, enc.dim
         self._vectors = {}
 
-    def encode(self, texts, *, batch_size=64, precision="float32", progress=False):
+    def encode(self, texts, *, batch_size=None, precision=None, progress=False):
         """As every encoder."""
         texts = _checked(texts, batch_size, precision)
         new = [one for one in dict.fromkeys(texts) if one not in self._vectors]
@@ -346,7 +368,7 @@ class RememberingEncoder(Encoder):
 
 def encode_once(enc: BertEncoder, texts: Sequence[str], *, progress: bool = False) -> np.ndarray:
     """`enc.encode(texts)`, kept under `fetch.cache()`: the same texts with the same weights are computed only once."""
-    digest = hashlib.sha256(json.dumps([text.check(texts), enc.pooling, enc.max_length]).encode())
+    digest = hashlib.sha256(json.dumps([text.check(texts), enc.pooling, enc.max_length, enc.precision]).encode())
     for tensor in enc.bert.tensors().values():
         digest.update(np.ascontiguousarray(tensor))
     path = fetch.cache() / "vectors" / f"{digest.hexdigest()[:32]}.npy"
@@ -360,10 +382,10 @@ def encode_once(enc: BertEncoder, texts: Sequence[str], *, progress: bool = Fals
 
 
 def _checked(texts, batch_size, precision):
-    if batch_size < 1:
+    if batch_size is not None and batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
-    if precision not in ("float32", "bfloat16"):
-        raise ValueError(f'precision must be "float32" or "bfloat16", got {precision!r}.')
+    if precision is not None and precision not in device.PRECISIONS:
+        raise ValueError(f"precision must be one of {', '.join(device.PRECISIONS)}, got {precision!r}.")
     return text.check(texts)
 
 

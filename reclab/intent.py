@@ -16,10 +16,11 @@ from scipy import sparse
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import expit, log_expit, log_softmax, softmax
 
-from reclab import bert, fetch, search, text, training
+from reclab import bert, device, fetch, search, text, training
 from reclab.encoder import BertEncoder, Encoder
 
 TUNE = ("head", "full", "lora")
+LOSS_SCALE = 1024.0
 ROUNDS = 50  # of spreading; what a label still gains after them is below 1 % of it
 DEFAULTS = {"full": (5, 5e-5), "lora": (10, 1e-3)}  # epochs and learning rate; chosen on the world's validation split
 
@@ -160,7 +161,8 @@ class IntentClassifier:
         default_epochs, default_rate = DEFAULTS[self.tune]
         epochs = default_epochs if epochs is None else epochs
         learning_rate = default_rate if learning_rate is None else learning_rate
-        self.encoder_ = self.enc.copy()
+        half = device.found().precision
+        self.encoder_ = self.enc.copy(dtype="float32" if half == "float32" else f"mixed_{half}")
         network = self.encoder_.bert
         if self.tune == "lora":
             network.enable_lora(self.rank, seed=seed)
@@ -188,6 +190,7 @@ class IntentClassifier:
             lambda epoch: _batches(tokens, targets, batch_size, (seed, epoch)),
             epochs=epochs,
             learning_rate=learning_rate,
+            loss_scale=LOSS_SCALE if half == "float16" else 1.0,
             validate=validate if validation else None,
             seeds=seeds,
             checkpoint=checkpoint,

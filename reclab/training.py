@@ -73,6 +73,7 @@ def train(
     warm_up: float = 0.1,
     weight_decay: float = 0.01,
     clip: float = 1.0,
+    loss_scale: float = 1.0,
     validate: Callable[[], float] | None = None,
     patience: int = 2,
     seeds: Sequence[keras.Variable] = (),
@@ -91,6 +92,9 @@ def train(
         warm_up: the share of all steps in which the rate rises; then it falls to zero at the last step.
         weight_decay: as in `AdamW`.
         clip: as in `AdamW`.
+        loss_scale: with it the loss is multiplied before it is differentiated, and the gradient divided after, so that
+            small numbers survive float16 (Micikevicius et al., arXiv:1710.03740). Above 1, a step whose gradient is not
+            finite is left out.
         validate: what is to be low after an epoch. Without it every epoch counts as better than the one before.
         patience: stop after so many epochs without a better one.
         seeds: the states of random layers, kept with a checkpoint.
@@ -118,7 +122,12 @@ def train(
     def step(rate, *batch):
         with tf.GradientTape() as tape:
             value = loss(*batch)
-        optimizer.apply(tape.gradient(value, optimizer.variables), rate)
+            scaled = value * loss_scale
+        gradients = tape.gradient(scaled, optimizer.variables)
+        if loss_scale != 1:
+            gradients = [tf.convert_to_tensor(gradient) / loss_scale for gradient in gradients]
+        if loss_scale == 1 or tf.math.is_finite(tf.linalg.global_norm(gradients)):
+            optimizer.apply(gradients, rate)
         return value
 
     state = _State(checkpoint, key, [*variables, *optimizer.state, *seeds], variables)

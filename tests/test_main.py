@@ -1,3 +1,4 @@
+import importlib.metadata
 import json
 import os
 import subprocess
@@ -99,6 +100,20 @@ def test_the_doctor_sees_what_is_missing_or_differs(tmp_path, monkeypatch):
     assert packages[1].found.endswith("(==1.0)")
     assert next(finding for finding in findings if finding.subject == "minilm").found == "not here yet"
     assert run(app, ["doctor"]).exit_code == 1
+
+
+def test_the_doctor_takes_tensorflow_without_its_code_for_gpus(tmp_path, monkeypatch):
+    pins, real = tmp_path / "requirements.txt", importlib.metadata.version
+
+    def version(name):
+        if name == "tensorflow":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return "2.20.0" if name == "tensorflow-cpu" else real(name)
+
+    pins.write_text("tensorflow==2.20.0\n")
+    monkeypatch.setattr(doctor, "PINS", pins)
+    monkeypatch.setattr(doctor.importlib.metadata, "version", version)
+    assert [f.found for f in doctor.examine() if f.subject == "packages"] == ["all 1 as required"]
 
 
 def test_the_doctor_knows_which_pythons_will_do(monkeypatch):

@@ -4,7 +4,11 @@ import copy
 import functools
 import importlib.util
 import json
+import os
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import matplotlib
@@ -160,6 +164,25 @@ def test_the_cell_for_colab_installs_what_no_pin_of_ours_contradicts():
     pins = (ROOT / "requirements.txt").read_text(encoding="utf-8")
     for package in re.findall(r'"([\w-]+==[\d.]+)"', badges.COLAB):
         assert re.search(rf"^{re.escape(package)}\b", pins, re.M)
+
+
+def test_the_cell_gets_the_course_and_nothing_else_that_colab_has(tmp_path):
+    repository, site, cell = tmp_path / "repository", tmp_path / "site", tmp_path / "cell.ipy"
+    shutil.copytree(ROOT / "reclab", repository / "reclab")
+    shutil.copytree(ROOT / "data", repository / "data")
+    site.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, repository)
+    for command in ("init -q", "add .", "-c user.name=a -c user.email=a@b commit -qm a"):
+        subprocess.run(["git", *command.split()], cwd=repository, check=True)
+    source = re.sub("course = .*", f'course = "{repository.as_uri()}"', code(NOTEBOOKS["00_tour"])[0].source)
+    cell.write_text(source + "\n    import reclab\n\n    print(reclab.__file__)\n")
+    colab = {"COLAB_RELEASE_TAG": "any", "PIP_TARGET": str(site), "PYTHONPATH": str(site), "IPYTHONDIR": str(tmp_path)}
+    command = [sys.executable, "-m", "IPython", "--no-banner", str(cell)]
+    done = subprocess.run(command, cwd=tmp_path, env=os.environ | colab, capture_output=True, text=True, timeout=300)
+    assert "Computing with: " in done.stdout, done.stdout + done.stderr
+    assert str(site / "reclab" / "__init__.py") in done.stdout
+    assert sorted(path.name.split("-")[0] for path in site.glob("*.dist-info")) == ["pytrec_eval_terrier", "reclab"]
 
 
 def test_an_address_is_written_everywhere_and_taken_back():

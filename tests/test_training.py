@@ -54,6 +54,28 @@ def test_the_steps_are_those_of_the_book():
     np.testing.assert_allclose(np.append(line.w.numpy(), line.b.numpy()), expected, atol=2e-5)
 
 
+def test_a_scaled_loss_takes_the_same_steps():
+    plain, scaled = Line(), Line()
+    plain.fit()
+    scaled.fit(loss_scale=1024.0)
+    np.testing.assert_allclose(plain.w.numpy(), scaled.w.numpy(), rtol=1e-5)
+
+
+def test_a_scaled_step_that_overflows_is_left_out():
+    class Steep(Line):
+        def loss(self, x, y):
+            return super().loss(x, y) + tf.where(x[0, 0] > 9, tf.reduce_sum(tf.sqrt(self.w.value * 0)), 0)
+
+        def batches(self, epoch):
+            return [*super().batches(epoch), (X[:8] + 10, Y[:8])]  # its gradient is not a number, its loss is
+
+    steep = Steep()
+    history = steep.fit(epochs=1, loss_scale=8.0)
+    assert np.isfinite(history[0]["loss"])
+    assert np.isfinite(steep.w.numpy()).all()
+    assert np.abs(steep.w.numpy()).max() > 0.01
+
+
 def test_adamw_is_kerass_on_matrices_and_sparse_gradients():
     rng = np.random.default_rng(1)
     start = [rng.normal(size=shape).astype(np.float32) for shape in ((5, 3), (3,))]
