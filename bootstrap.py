@@ -3,6 +3,7 @@
 Runs on any Python 3, so that an unsupported one is told so, and needs nothing but the standard library.
 """
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -11,6 +12,7 @@ import sys
 
 ROOT = os.path.dirname(os.path.abspath(__file__))
 LOG = os.path.join(ROOT, "build", "setup.log")
+LOCK = os.path.join(ROOT, "build", "setup.lock")
 SUPPORTED = ((3, 11), (3, 12), (3, 13))
 GIGABYTES = 5
 PIP = "pip==26.2"
@@ -106,19 +108,45 @@ def run(what, *command):
     stop("{} failed. The reason is at the end of {}. Run it again when it is mended.".format(what, LOG))
 
 
+@contextlib.contextmanager
+def alone():
+    """Wait for other setups to end; the lock goes with the process that holds it, however that ends."""
+    os.makedirs(os.path.dirname(LOCK), exist_ok=True)
+    with open(LOCK, "ab") as file:
+        if os.name == "nt":
+            import msvcrt
+
+            while True:
+                try:
+                    msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)
+                    break
+                except OSError:  # it has waited for ten seconds
+                    continue
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def setup(name="", exactly=False):
     """Make the environment unless it is there; `exactly`: and of the very Python that runs this."""
-    version = "{}.{}.{}".format(*sys.version_info[:3])
-    wanted, found = [version, digest(name)], made_from(name)
-    if found == wanted or (found[1:] == wanted[1:] and not exactly):
-        return
+    with alone():
+        version = "{}.{}.{}".format(*sys.version_info[:3])
+        wanted, found = [version, digest(name)], made_from(name)
+        if found == wanted or (found[1:] == wanted[1:] and not exactly):
+            return
+        build(name, version, wanted)
+
+
+def build(name, version, wanted):
+    """Make the environment, and note what it was made from when it is whole."""
     if sys.version_info[:2] not in SUPPORTED:
         stop(
             "Python {} will not do: TensorFlow 2.20 needs 3.11, 3.12 or 3.13. Name one: make PYTHON=python3.12".format(
                 version
             )
         )
-    os.makedirs(os.path.dirname(LOG), exist_ok=True)
     open(LOG, "wb").close()
     venv = folder(name)
     shutil.rmtree(venv, ignore_errors=True)

@@ -117,7 +117,7 @@ class Behaviour:
     def run(self, days: int) -> pd.DataFrame:
         """Live through the days; the log, in order of time."""
         for day in tqdm(range(days), desc="days", disable=None):
-            weekend = (self.first_day + pd.Timedelta(days=day)).dayofweek >= 5
+            weekend = (self.first_day + pd.Timedelta(days=day)).day_of_week >= 5
             visitors = self._visitors(day, weekend)
             if len(visitors):
                 self._spend(self._arrive(day, weekend, visitors))

@@ -255,7 +255,7 @@ class Interactions:
             if (rows < 0).any():
                 first = events[name].iloc[np.argmax(rows < 0)]
                 raise ValueError(f"{(rows < 0).sum()} events have an unknown {name}, the first is {first!r}.")
-        time = pd.to_datetime(events["time"], utc=True).dt.tz_localize(None)
+        time = pd.to_datetime(events["time"], utc=True).dt.tz_localize(None).dt.as_unit("ns")
         return cls(people, items, person, item, time.to_numpy())
 
     def take(self, rows: np.ndarray) -> "Interactions":

@@ -64,7 +64,7 @@ _TIMES = {
 def _cast(path, table, column, dtype):
     if dtype in _TIMES:
         form, like = _TIMES[dtype]
-        values = pd.to_datetime(table[column], format=form, errors="coerce")
+        values = pd.to_datetime(table[column], format=form, errors="coerce").dt.as_unit("ns")
         refuse(path, table, values.isna() & table[column].notna(), f"{column} must be {like}")
         return values
     values = pd.to_numeric(table[column], errors="coerce").astype("Float64")

@@ -88,6 +88,25 @@ def test_a_python_that_was_asked_for_is_the_one_that_is_used(clone):
     assert "disk" in refused(setup(clone, "--exactly"))
 
 
+def test_two_at_once_wait_for_each_other(clone):
+    code = f"import sys; sys.path.insert(0, {str(clone)!r}); import bootstrap, time\n"
+    hold = code + "with bootstrap.alone(): print('held', flush=True); time.sleep(1); print(time.monotonic())"
+    with subprocess.Popen([sys.executable, "-c", hold], stdout=subprocess.PIPE, text=True) as first:
+        assert first.stdout.readline() == "held\n"
+        wait = code + "with bootstrap.alone(): print(time.monotonic())"
+        second = subprocess.run([sys.executable, "-c", wait], capture_output=True, text=True, check=True)
+        assert float(first.stdout.readline()) <= float(second.stdout)
+
+
+def test_a_setup_that_was_killed_does_not_hold_the_next_one_up(clone):
+    code = f"import sys; sys.path.insert(0, {str(clone)!r}); import bootstrap, time\n"
+    hold = code + "with bootstrap.alone(): print('held', flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", hold], stdout=subprocess.PIPE, text=True) as first:
+        assert first.stdout.readline() == "held\n"
+        first.kill()
+    subprocess.run([sys.executable, "-c", code + "with bootstrap.alone(): pass"], check=True, timeout=20)
+
+
 def test_make_has_the_tasks_of_its_twin_and_tells_of_each():
     text = (ROOT / "Makefile").read_text()
     assert re.search("^TASKS := (.*)$", text, re.M)[1].split() == list(make.TASKS)

@@ -43,7 +43,7 @@ def test_the_newest_versions_are_installed(name):
 
 def test_our_pins_are_colab_s_where_they_decide_a_number():
     ours, theirs = pins("requirements.txt"), pins("tests/environments/colab.txt")
-    free = {"setuptools", "ipykernel", "ipywidgets"}  # of no matter to a number
+    free = {"setuptools", "ipykernel", "ipywidgets", "pillow"}  # of no matter to a number
     assert [name for name in ours if name in theirs and name not in free and ours[name] != theirs[name]] == []
     assert {
         "tensorflow",
@@ -69,3 +69,22 @@ def test_binder_installs_our_pins_and_leaves_out_only_the_checks():
 def test_what_is_added_to_colab_has_our_pins():
     ours = pins("requirements.txt")
     assert [one for one in map(Requirement, bootstrap.CHECKS) if one != ours[one.name]] == []
+
+
+FREE = r"MIT|BSD|Apache|ISC|PSF|Python Software Foundation|Unlicense|MPL|Mozilla"
+TOLD_ELSEWHERE = {"namex": "Apache-2.0, in its LICENSE file"}
+
+
+def licence(package):
+    told = importlib.metadata.metadata(package)
+    classifiers = [line for line in told.get_all("Classifier", []) if line.startswith("License ::")]
+    return " ".join([told.get("License-Expression") or "", *classifiers]) or told.get("License") or ""
+
+
+@pytest.mark.skipif(HERE != ROOT / ".venv", reason="for the environment of make test")
+def test_every_installed_package_has_a_free_licence():
+    packages = {distribution.metadata["Name"] for distribution in importlib.metadata.distributions()} - {"reclab"}
+    unknown = {name: licence(name) for name in packages if not re.search(FREE, licence(name))}
+    copyleft = {name: licence(name) for name in packages if re.search(r"(?<!L)GPL|AGPL|SSPL", licence(name))}
+    assert unknown.keys() == TOLD_ELSEWHERE.keys()
+    assert copyleft == {}

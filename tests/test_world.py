@@ -226,7 +226,7 @@ def test_scenes_have_their_hours(world):
     visits = world.events.drop_duplicates("session")
     hours = visits.groupby("scene")["time"].agg(lambda time: time.dt.hour.median())
     assert hours["news"] <= 9 and hours["video"] >= 19 and hours["books"] >= 21
-    weekend = visits["time"].dt.dayofweek >= 5
+    weekend = visits["time"].dt.day_of_week >= 5
     ratio = visits[weekend]["scene"].value_counts(normalize=True) / visits[~weekend]["scene"].value_counts(
         normalize=True
     )
