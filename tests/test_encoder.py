@@ -95,7 +95,7 @@ def test_what_is_not_a_list_of_strings_is_refused(minilm, texts, said):
 def test_bad_options_are_refused(minilm):
     with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
         minilm.encode(["a"], batch_size=0)
-    with pytest.raises(ValueError, match='precision must be "float32" or "bfloat16", got \'float64\''):
+    with pytest.raises(ValueError, match="precision must be one of float32, bfloat16, float16, got 'float64'"):
         minilm.encode(["a"], precision="float64")
 
 
