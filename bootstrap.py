@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 
 ROOT = os.path.dirname(os.path.abspath(__file__))
 LOG = os.path.join(ROOT, "build", "setup.log")
@@ -113,20 +114,29 @@ def alone():
     """Wait for other setups to end; the lock goes with the process that holds it, however that ends."""
     os.makedirs(os.path.dirname(LOCK), exist_ok=True)
     with open(LOCK, "ab") as file:
+        told = False
+        while not locked(file):
+            if not told:
+                sys.stderr.write("setup: waiting for another setup to end ...\n")
+            told = True
+            time.sleep(0.2)
+        yield
+
+
+def locked(file):
+    """Whether this process has got the lock."""
+    try:
         if os.name == "nt":
             import msvcrt
 
-            while True:
-                try:
-                    msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)
-                    break
-                except OSError:  # it has waited for ten seconds
-                    continue
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
         else:
             import fcntl
 
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except OSError:
+        return False
 
 
 def setup(name="", exactly=False):

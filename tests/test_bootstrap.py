@@ -96,6 +96,7 @@ def test_two_at_once_wait_for_each_other(clone):
         wait = code + "with bootstrap.alone(): print(time.monotonic())"
         second = subprocess.run([sys.executable, "-c", wait], capture_output=True, text=True, check=True)
         assert float(first.stdout.readline()) <= float(second.stdout)
+    assert second.stderr == "setup: waiting for another setup to end ...\n"
 
 
 def test_a_setup_that_was_killed_does_not_hold_the_next_one_up(clone):
