@@ -6,6 +6,7 @@ Runs on any Python 3, so that an unsupported one is told so, and needs nothing b
 import contextlib
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -62,11 +63,11 @@ def program(venv, name):
 
 
 def digest(name=""):
-    """What the environment depends on."""
+    """What the environment depends on; the repository's address in pyproject.toml is nothing that it does."""
     total = hashlib.sha256(PIP.encode())
     for path in ENVIRONMENTS[name][1]:
         with open(os.path.join(ROOT, path), "rb") as file:
-            total.update(file.read())
+            total.update(re.sub(rb"\[project\.urls\]\s[^\[]*", b"", file.read()))
     return total.hexdigest()
 
 
@@ -162,11 +163,11 @@ def build(name, version, wanted):
     shutil.rmtree(venv, ignore_errors=True)
     if shutil.disk_usage(ROOT).free < GIGABYTES * 1e9:
         stop("the disk is nearly full. Make {} GB free at {} and run it again.".format(GIGABYTES, ROOT))
-    install = (program(venv, "python"), "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar=off")
+    install = [program(venv, "python"), "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar=off"]
     run("making {} with Python {}".format(os.path.relpath(venv, ROOT), version), sys.executable, "-m", "venv", venv)
     run("installing pip", *install, PIP)
     for what, packages in ENVIRONMENTS[name][2]:
-        run(what, *(install + tuple(packages)))
+        run(what, *install, *packages)
     with open(stamp(name) + ".new", "w", encoding="utf-8") as file:
         file.write("\n".join(wanted) + "\n")
     os.replace(stamp(name) + ".new", stamp(name))

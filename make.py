@@ -26,8 +26,8 @@ TASKS = {
 }
 BENCHMARKS = ("run", "tuning", "intents", "rankers", "ranking")
 UV = "uv==0.13.8"
-LOCK = ["--output-file", "requirements.lock", "--universal", "--python-version", "3.11", "--generate-hashes"]
-LOCK += ["--no-annotate", "--no-header", "--quiet"]
+PINS = ["--output-file", "requirements.lock", "--universal", "--python-version", "3.11", "--generate-hashes"]
+PINS += ["--no-annotate", "--no-header", "--quiet"]
 # Notebooks show what their code says, not what the runtime mutters. Fewer pools of memory that glibc keeps for later:
 # a notebook that trains needs 100 MB less.
 VARIABLES = {"PYTHONHASHSEED": "0", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "MALLOC_ARENA_MAX": "2"}
@@ -60,7 +60,7 @@ def commands(options):
         "lock": [
             [python, "-m", "venv", uv],
             [bootstrap.program(uv, "python"), "-m", "pip", "install", "--quiet", UV],
-            [bootstrap.program(uv, "uv"), "pip", "compile", "requirements.txt", *LOCK],
+            [bootstrap.program(uv, "uv"), "pip", "compile", "requirements.txt", *PINS],
         ],
     }[options.task]
 

@@ -153,8 +153,7 @@ def _save(path, table):
         days = (table[column].dropna() == table[column].dropna().dt.normalize()).all()
         table[column] = table[column].dt.strftime("%Y-%m-%d" if days else "%Y-%m-%dT%H:%M:%S")
     text = table.to_csv(index=False, lineterminator="\n").encode()
-    with fetch.writing(path) as file:
-        file.write(gzip.compress(text, compresslevel=9, mtime=0) if path.suffix == ".gz" else text)
+    fetch.write(path, gzip.compress(text, compresslevel=9, mtime=0) if path.suffix == ".gz" else text)
 
 
 if __name__ == "__main__":

@@ -100,19 +100,14 @@ def main():
             pyproject = with_address(pyproject, repo)
         except ValueError as error:
             parser.error(str(error))
-        store(ROOT / "pyproject.toml", pyproject)
+        fetch.write(ROOT / "pyproject.toml", pyproject)
     repo = address(pyproject)
-    store(ROOT / "README.md", readme((ROOT / "README.md").read_text(encoding="utf-8"), repo))
+    fetch.write(ROOT / "README.md", readme((ROOT / "README.md").read_text(encoding="utf-8"), repo))
     for path in sorted(NOTEBOOKS.glob("*.ipynb")):
         notebook = nbformat.read(path, as_version=4)
         write(notebook, path.stem, repo)
-        store(path, nbformat.writes(notebook) + "\n")
+        fetch.write(path, nbformat.writes(notebook) + "\n")
     print(f"The course is at https://github.com/{repo}" if repo else "No address yet: no badges.")
-
-
-def store(path, text):
-    with fetch.writing(path) as file:
-        file.write(text.encode())
 
 
 if __name__ == "__main__":

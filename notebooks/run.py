@@ -137,11 +137,6 @@ def fingerprint(path):
     return digest.hexdigest()
 
 
-def write(path, text):
-    with fetch.writing(path) as file:
-        file.write(text.encode())
-
-
 def course(paths):
     runs = []
     for path in paths:
@@ -153,13 +148,14 @@ def course(paths):
         run = _earlier(record, key) if page.is_file() else None
         if run is None:
             notebook, run = execute(path, key)
-            write(page, HTMLExporter(config=WITHOUT_SOLUTIONS).from_notebook_node(notebook)[0])
-            write(record, json.dumps(dataclasses.asdict(run)))
+            exporter = HTMLExporter(config=WITHOUT_SOLUTIONS)
+            fetch.write(page, exporter.from_notebook_node(notebook)[0])
+            fetch.write(record, json.dumps(dataclasses.asdict(run)))
             tqdm.write(f"{run.name}: {run.failure or run.line()}", file=sys.stderr)
         else:
             print(f"{run.name}: unchanged since it last ran ({run.line()})", file=sys.stderr)
         runs.append(run)
-    write(COURSE / "index.html", index(runs))
+    fetch.write(COURSE / "index.html", index(runs))
     print(f"The course is at {COURSE.relative_to(ROOT) / 'index.html'}", file=sys.stderr)
     return runs
 
@@ -185,7 +181,7 @@ def refresh(paths):
             }
             for cell in notebook.cells:
                 cell.metadata.pop("execution", None)  # times of day
-            write(path, nbformat.writes(notebook) + "\n")
+            fetch.write(path, nbformat.writes(notebook) + "\n")
         tqdm.write(f"{run.name}: {run.failure or 'stored, ' + run.line()}", file=sys.stderr)
     return runs
 
@@ -199,10 +195,10 @@ def measure(paths, place, limit_mb):
         measured = read_measured()
         measured.setdefault(run.name, {})[place] = told | {"failure": run.failure}
         if run.failure is None or place == "binder":
-            write(MEASURED, json.dumps(dict(sorted(measured.items())), indent=1) + "\n")
+            fetch.write(MEASURED, json.dumps(dict(sorted(measured.items())), indent=1) + "\n")
         tqdm.write(f"{run.name}: {run.failure or run.line()}", file=sys.stderr)
     readme = HERE / "README.md"
-    write(readme, with_table(readme.read_text(encoding="utf-8")))
+    fetch.write(readme, with_table(readme.read_text(encoding="utf-8")))
     return runs
 
 
@@ -224,7 +220,7 @@ def with_table(readme):
     lines = [
         "| notebook | question | minutes | peak memory | on Binder |",
         "|---|---|---|---|---|",
-        *(row(name, told) for name, told in read_measured().items()),
+        *(row(name, told) for name, told in read_measured().items() if "here" in told),
     ]
     return re.sub(r"^\|.*\n(\|.*\n)+", "\n".join(lines) + "\n", readme, flags=re.M)
 

@@ -69,8 +69,7 @@ class Config:
     def write(self, path: str | Path) -> None:
         """Write a `config.json` that `read`, transformers and sentence-transformers understand."""
         stored = {"architectures": ["BertModel"], **_KIND, **dataclasses.asdict(self)}
-        with fetch.writing(Path(path)) as file:
-            file.write(json.dumps(stored, indent=2).encode())
+        fetch.write(Path(path), json.dumps(stored, indent=2))
 
 
 FAR = 3e4  # softmax makes an exact zero of what lies so far below, and float16 can still hold it

@@ -137,12 +137,13 @@ class BertEncoder(Encoder):
     def embed(self, precision):
         """Compiled, and traced once for all shapes."""
         key = precision, len(self.bert.variables)  # LoRA adds variables that an older trace does not read
-        if key not in self._compiled:
+        if key in self._compiled:
+            network, function = self._compiled[key]
+            if network is not self.bert:
+                bert.assign(network, self.bert.tensors())
+        else:
             network = self._network(precision)
-            self._compiled[key] = network, _compile(network, self.pooling)
-        network, function = self._compiled[key]
-        if network is not self.bert:
-            bert.assign(network, self.bert.tensors())
+            self._compiled[key] = network, (function := _compile(network, self.pooling))
         return function
 
     def _network(self, precision):
@@ -186,13 +187,11 @@ class BertEncoder(Encoder):
             | {f"pooling_mode_{long}": short == self.pooling for long, short in _POOLING.items()},
         }
         for name, content in files.items():
-            with fetch.writing(folder / name) as file:
-                file.write(json.dumps(content, indent=2).encode())
+            fetch.write(folder / name, json.dumps(content, indent=2))
         with tempfile.TemporaryDirectory() as scratch:
             self.tokenizer.save_pretrained(scratch)
             for path in Path(scratch).iterdir():
-                with fetch.writing(folder / path.name) as file:
-                    file.write(path.read_bytes())
+                fetch.write(folder / path.name, path.read_bytes())
         bert.save(self.bert, folder)
 
     def export(self, folder: str | Path) -> None:

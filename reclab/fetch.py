@@ -348,6 +348,19 @@ def writing(path: Path) -> Iterator[BinaryIO]:
         aside.unlink(missing_ok=True)
 
 
+def write(path: Path, content: str | bytes) -> None:
+    r"""Write a whole file, text as UTF-8 with the line ends it has, by `writing`.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write(Path(folder, "a.txt"), "北京\n")
+    ...     Path(folder, "a.txt").read_bytes().hex(" ")
+    'e5 8c 97 e4 ba ac 0a'
+    """
+    with writing(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
 def is_ready(name: str) -> bool:
     """Whether the files of `CATALOGUE[name]` are here and right, without downloading anything."""
     entry = _entry(name)

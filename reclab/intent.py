@@ -239,8 +239,7 @@ class IntentClassifier:
             save_file(head, file.name)
         told = {"classes": self.classes_.tolist(), "history": self.history_}
         told |= {"tune": self.tune, "several": self.several, "C": self.C, "rank": self.rank}
-        with fetch.writing(folder / "intent.json") as file:
-            file.write(json.dumps(told, indent=1, ensure_ascii=False).encode())
+        fetch.write(folder / "intent.json", json.dumps(told, indent=1, ensure_ascii=False))
 
     @classmethod
     def load(cls, folder: str | Path) -> "IntentClassifier":

@@ -23,8 +23,7 @@ def write(title: str, body: str) -> None:
     sections = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", text, re.M | re.S))
     sections[title] = f"\n{datetime.date.today()}, {machine()}.\n\n{body.strip()}"
     whole = HEAD + "\n" + "".join(f"## {name}\n{content.rstrip()}\n\n" for name, content in sections.items())
-    with fetch.writing(PATH) as file:
-        file.write((whole.rstrip() + "\n").encode())
+    fetch.write(PATH, whole.rstrip() + "\n")
     print(f"## {title}\n{sections[title]}")
 
 
