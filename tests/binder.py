@@ -21,6 +21,7 @@ PLACE = ROOT / "build" / "binder"
 CLONE, VENV = PLACE / "reclab", PLACE / "environment"
 MEMORY_MB = 2147  # 2 GiB
 PORT = 8899
+MEASURED = ("measured.json", "README.md")
 
 
 def build() -> None:
@@ -76,9 +77,11 @@ def main() -> None:
     size = sum(path.stat().st_size for path in VENV.rglob("*") if not path.is_symlink()) / 1e9
     server = server_mb()
     print(f"The environment takes {size:.2f} GB, JupyterLab {server} MB.", flush=True)
+    for name in MEASURED:
+        shutil.copy(ROOT / "notebooks" / name, CLONE / "notebooks" / name)
     measure = ["python", "notebooks/run.py", "measure", *args.names, "--binder", "--limit-mb", str(MEMORY_MB - server)]
     code = start(*measure).wait()
-    for name in ("measured.json", "README.md"):
+    for name in MEASURED:
         shutil.copy(CLONE / "notebooks" / name, ROOT / "notebooks" / name)
     sys.exit(code)
 
