@@ -15,6 +15,8 @@ import matplotlib
 import nbformat
 import pytest
 
+import bootstrap
+
 matplotlib.use("Agg")
 
 ROOT = Path(__file__).parents[1]
@@ -143,9 +145,23 @@ def test_each_exercise_has_right_answers_and_three_wrong_ones(name):
         assert len({message for message in said if message}) >= 3
 
 
-def test_the_list_of_notebooks_has_a_row_for_each():
-    rows = (ROOT / "notebooks" / "README.md").read_text(encoding="utf-8")
-    assert re.findall(r"\((\w+)\.ipynb\)", rows) == list(NOTEBOOKS)
+def test_the_list_of_notebooks_is_what_the_measurements_say_and_none_is_stale():
+    measured = run.read_measured()
+    assert list(measured) == list(NOTEBOOKS)
+    for name, told in measured.items():
+        for place in ("here", "binder"):
+            stale = f"{name} has changed: make measure ONLY={name}, or python -m tests.binder {name}"
+            assert told[place]["cells"] == run.cells_digest(ROOT / "notebooks" / f"{name}.ipynb"), stale
+    text = (ROOT / "notebooks" / "README.md").read_text(encoding="utf-8")
+    assert run.with_table(text) == text
+    assert re.findall(r"\((\w+)\.ipynb\)", text) == list(NOTEBOOKS)
+
+
+def test_a_measured_notebook_stays_within_the_limits_of_the_course():
+    for name, told in run.read_measured().items():
+        assert told["here"]["failure"] is told["binder"]["failure"] is None
+        assert told["here"]["peak_mb"] <= 1800
+        assert told["here"]["seconds"] <= (150 if name in badges.TRAIN else 90)
 
 
 # --- where they are found ---------------------------------------------------------------------------------------------
@@ -217,6 +233,18 @@ def test_the_address_stands_in_pyproject():
     for wrong in ("owner", "https://github.com/owner/name", "owner/na me", ""):
         with pytest.raises(ValueError, match="REPO must be owner/name"):
             badges.with_address(text, wrong)
+
+
+def test_an_address_makes_no_new_environment_and_another_requirement_does(tmp_path, monkeypatch):
+    monkeypatch.setattr(bootstrap, "ROOT", str(tmp_path))
+    shutil.copy(ROOT / "requirements.lock", tmp_path)
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    changed = text.replace('"numpy>=2.0"', '"numpy>=2.1"')
+    digests = []
+    for form in (text, badges.with_address(text, "owner/name"), changed, badges.with_address(changed, "else/where")):
+        (tmp_path / "pyproject.toml").write_text(form, encoding="utf-8")
+        digests.append(bootstrap.digest())
+    assert digests[0] == digests[1] != digests[2] == digests[3]
 
 
 def test_the_readme_has_the_badges_of_the_address():
