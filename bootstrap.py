@@ -63,7 +63,7 @@ def program(venv, name):
 
 
 def digest(name=""):
-    """What the environment depends on; the repository's address in pyproject.toml is nothing that it does."""
+    """What the environment depends on: its files, but for the repository's address in pyproject.toml."""
     total = hashlib.sha256(PIP.encode())
     for path in ENVIRONMENTS[name][1]:
         with open(os.path.join(ROOT, path), "rb") as file:
