@@ -1,6 +1,7 @@
 """The package keeps its shape: imports go downward, nothing heavy comes before it is needed, pins agree."""
 
 import ast
+import importlib.metadata
 import json
 import os
 import re
@@ -100,6 +101,9 @@ def test_the_packages_own_ranges_admit_the_pins():
 
 
 def test_an_installed_package_brings_its_data(tmp_path):
+    builder = Requirement(tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"][0])
+    if importlib.metadata.version(builder.name) not in builder.specifier:
+        pytest.skip(f"{builder} builds the package; with an older one pip must fetch it, as on Colab")
     copy = tmp_path / "source"
     shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".*", "build", "*.egg-info", "notebooks", "tests"))
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
